@@ -24,7 +24,7 @@ import msgspec
 
 from bench.scale import CASES, LIMITS, expected, policy, snapshot
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.planner.pins import Pins
@@ -62,6 +62,7 @@ def reports(inventory: Inventory) -> dict[str, HostReport]:
                 Sample(
                     d.index, d.vendor, 1024 * d.occupied_gib + more * (d.index == 0),
                     1024 * d.memory_gib, model=d.type,
+                    slurm=SlurmPlace("gpu", d.index, len(node.devices)),
                 )
                 for d in node.devices
             ),

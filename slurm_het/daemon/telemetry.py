@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from slurm_het.children import kill_child
-from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of
+from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of, what_ails_node
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.overruns import Use
 from slurm_het.core.measured import Measured
@@ -189,8 +189,10 @@ class Telemetry:
         for name in changed:
             was = {index for index, _, _ in before[name]}
             for measured in self._counts.get(name, ()):
-                if measured.ails or measured.index in was:
+                if not measured.of_node and (measured.ails or measured.index in was):
                     log.warning("%s:%d %s", name, measured.index, told(measured))
+            if said := what_ails_node(self._counts.get(name, ())):
+                log.warning("%s: %s", name, said)
         if changed:
             self.wake()
 
@@ -220,9 +222,9 @@ class Telemetry:
         self._excesses.base_mib = base_of(seen)
 
     def _forget(self, name: str) -> None:
-        _, report = self.heard.pop(name)
+        self.heard.pop(name)
         self._counts.pop(name, None)
-        self._excesses.forget(name, len(report.devices))
+        self._excesses.forget(name)
 
     async def _run(self) -> None:
         while True:

@@ -22,11 +22,14 @@ class DeviceProcess:
 class DeviceReading:
     """What one schedulable device (a die, where a card has several) is at this moment.
 
-    `index`: its place among the host's devices of this vendor, from 0, as Slurm counts them: in
-    the order of the device files' numbers. `vendor`: as the catalogue writes it. `address`: the
-    PCI address (`0000:3b:00.0`) or a UUID; '' if nothing tells it. `model`: as the driver spells
-    it. Memory in MiB, None if unknown. `processes`: those that the driver tells of.
-    `utilization`: 0..1, None if unknown. `unhealthy`: why it must not be used; '' if it is well.
+    `index`: its place among the host's devices of this vendor, from 0, in the order of the device
+    files' numbers; Slurm may count otherwise (slurm_order.py). `vendor`: as the catalogue writes
+    it. `address`: the PCI address (`0000:3b:00.0`) or a UUID; '' if nothing tells it. `model`: as
+    the driver spells it. Memory in MiB, None if unknown. `processes`: those that the driver tells
+    of. `utilization`: 0..1, None if unknown. `unhealthy`: why it must not be used; '' if it is
+    well.
+    `files`: its device files, by which slurmd knows it; () if they are not known, None if `index`
+    is their number.
     """
 
     index: int
@@ -38,6 +41,7 @@ class DeviceReading:
     processes: tuple[DeviceProcess, ...] = ()
     utilization: float | None = None
     unhealthy: str = ""
+    files: tuple[str, ...] | None = None
 
     @property
     def healthy(self) -> bool:

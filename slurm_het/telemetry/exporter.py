@@ -22,6 +22,7 @@ from slurm_het.errors import LACKING, HetError, LibraryError
 from slurm_het.telemetry.host import Host
 from slurm_het.telemetry.host_watch import HostReading, HostWatch, ReadDevices
 from slurm_het.telemetry.replay import Replay
+from slurm_het.telemetry.slurm_order import COMMAND, SlurmOrder
 from slurm_het.vendors import load_vendors
 
 PORT = 9788
@@ -71,12 +72,17 @@ def serve(answer: WsgiApp, address: str, port: int) -> WSGIServer:
         raise HetError(f"cannot listen at {address}:{port}: {error.strerror}") from error
 
 
-def reader_of(replay: Path | None) -> ReadDevices:
+def reader_of(replay: Path | None, slurm_order: str) -> ReadDevices:
     """What reads the devices: a recording, or the probes of this host."""
     if replay:
         return Replay(replay).read
-    host = Host(load_vendors())
-    return lambda seconds: HostReading(host.read(seconds))
+    host, order = Host(load_vendors()), SlurmOrder(slurm_order)
+
+    def read(seconds: float) -> HostReading:
+        devices = host.read(seconds)
+        return HostReading(devices, places=tuple(order.places(devices)))
+
+    return read
 
 
 def address_of(text: str) -> tuple[str, int]:
@@ -96,9 +102,11 @@ def address_of(text: str) -> tuple[str, int]:
               help="Read the devices so often (seconds).")  # fmt: skip
 @click.option("--deadline", type=click.FloatRange(0.1, 600), default=5.0, show_default=True,
               help="A driver may take so long (seconds).")  # fmt: skip
+@click.option("--slurm-order", metavar="COMMAND", default=COMMAND, show_default=True,
+              help="Prints Slurm's devices in Slurm's order, as slurmd does.")  # fmt: skip
 @click.option("--replay", type=click.Path(path_type=Path),
               help="Read a file of readings in place of the drivers.")  # fmt: skip
-def main(listen: str, every: float, deadline: float, replay: Path | None) -> None:
+def main(listen: str, every: float, deadline: float, slurm_order: str, replay: Path | None) -> None:
     """Tell Prometheus and hetd what this host's devices say of themselves.
 
     \b
@@ -106,7 +114,7 @@ def main(listen: str, every: float, deadline: float, replay: Path | None) -> Non
       het-exporter --listen :9788
     """
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    watch = HostWatch(reader_of(replay), every, deadline)
+    watch = HostWatch(reader_of(replay, slurm_order), every, deadline)
     try:
         server = serve(application(watch), *address_of(listen))
     except LibraryError as error:

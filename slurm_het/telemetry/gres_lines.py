@@ -30,7 +30,7 @@ def gres_lines(
     comments = []
     for reading in readings:
         kind = type_of(reading, types)
-        file = _file(reading, vendors[reading.vendor], sysfs)
+        file = pci.device_file(vendors[reading.vendor], reading.index, reading.address, sysfs)
         if kind and is_slice(kind):
             return [f"NodeName={host} AutoDetect={vendors[reading.vendor].autodetect}"]
         if kind:
@@ -61,10 +61,3 @@ def type_of(reading: DeviceReading, types: Catalog) -> str:
     gib = round((reading.memory_total_mib or 0) / 1024)
     near = not gib or model.memory_gib * (1 - _NEAR) <= gib <= model.memory_gib * (1 + _NEAR)
     return model.name if near else f"{model.name}-{gib}gb"
-
-
-def _file(reading: DeviceReading, vendor: Vendor, sysfs: Path) -> str:
-    node = pci.render_node(reading.address, sysfs) if "renderD" in vendor.devices.each else None
-    return vendor.devices.numbered(
-        1, reading.index if node is None else node - vendor.devices.first
-    )

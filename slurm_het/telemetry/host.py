@@ -60,8 +60,9 @@ class Host:
         readings: list[DeviceReading] = []
         for name in chosen:
             told = with_unread(name, answers[name], cards[name])
-            told = counted(told, self._vendors[name], self._sysfs, self._seen.get(name, ()))
-            told = with_gone(self._seen.get(name, ()), told)
+            seen, vendor = self._seen.get(name, ()), self._vendors[name]
+            told = counted(told, vendor, self._sysfs, seen)
+            told = with_gone(seen, with_files(told, vendor, self._sysfs, seen))
             if told:
                 self._seen[name] = told
             readings += told
@@ -95,8 +96,8 @@ class Host:
             return ChildAnswer(failed=f"cannot ask: {error}")
 
     def _heard(self, name: str, child: subprocess.Popen[bytes], until: float) -> ChildAnswer:
-        text, whole = _output(child, until)
-        _kill(child)
+        text, whole = output_of_child(child, until)
+        kill(child)
         try:
             child.wait(timeout=0.2)
         except subprocess.TimeoutExpired:  # it is in the driver, and not even killed
@@ -126,7 +127,8 @@ def with_unread(
     free = (index for index in count() if index not in used)
     why = answer.failed or "its driver does not tell of it"
     missing = [
-        DeviceReading(next(free), vendor, card.address, unhealthy=why) for card in silent[nameless:]
+        DeviceReading(next(free), vendor, card.address, unhealthy=why, files=())
+        for card in silent[nameless:]
     ]
     return tuple(sorted((*answer.devices, *missing), key=lambda reading: reading.index))
 
@@ -162,6 +164,30 @@ def counted(
     return tuple(sorted(now, key=lambda reading: reading.index))
 
 
+def with_files(
+    readings: tuple[DeviceReading, ...],
+    vendor: Vendor,
+    sysfs: Path = pci.SYSFS,
+    before: tuple[DeviceReading, ...] = (),
+) -> tuple[DeviceReading, ...]:
+    """The readings with their device files, as far as they are known: by what was read before of
+    that address, by the address, or by the driver's number. A driver that does not tell of each
+    card may count the others anew."""
+    count_of = Counter(old.address for old in before)
+    known = {old.address: old.files for old in before if count_of[old.address] == 1 and old.address}
+    by_address = "renderD" in vendor.devices.each
+    numbered = not by_address and all(one.files is None for one in readings)
+
+    def files(one: DeviceReading) -> tuple[str, ...]:
+        if told := one.files or known.get(one.address):
+            return told
+        if numbered or (by_address and pci.render_node(one.address, sysfs) is not None):
+            return (pci.device_file(vendor, one.index, one.address, sysfs),)
+        return ()
+
+    return tuple(replace(one, files=files(one)) for one in readings)
+
+
 def with_gone(
     before: tuple[DeviceReading, ...], now: tuple[DeviceReading, ...]
 ) -> tuple[DeviceReading, ...]:
@@ -180,7 +206,7 @@ def with_gone(
     return tuple(sorted((*now, *gone), key=lambda reading: reading.index))
 
 
-def _output(child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bool]:
+def output_of_child(child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bool]:
     """What a child writes, and whether it came to its end within the time and the size."""
     assert child.stdout is not None  # noqa: S101 - it was started with a pipe
     text = b""
@@ -197,7 +223,8 @@ def _output(child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bool]:
     return text, False
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """It and what it has started."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.owners import JobOf, ProcessOwner, owner_of
@@ -21,10 +22,11 @@ ReadDevices = Callable[[float], "HostReading"]
 
 @dataclass(frozen=True, slots=True)
 class HostReading:
-    """The devices of this host as they were `age` seconds ago."""
+    """The devices of this host as they were `age` seconds ago, and which of Slurm's each is."""
 
     devices: tuple[DeviceReading, ...] = ()
     age: float = 0.0
+    places: tuple[SlurmPlace | None, ...] = ()
 
 
 class HostWatch:
@@ -65,7 +67,8 @@ class HostWatch:
             return
         self._devices = reading.devices
         owners = {p.pid: self.owner(p.pid) for d in reading.devices for p in d.processes}
-        samples = tuple(_sample(device, owners) for device in reading.devices)
+        both = zip_longest(reading.devices, reading.places)
+        samples = tuple(_sample(device, owners, place) for device, place in both)
         self._report = HostReport(reading.age, samples, _uses(reading.devices, owners))
         self._read_at = time.monotonic()
 
@@ -79,10 +82,10 @@ Owners = dict[int, ProcessOwner | None]
 """Whose each process is."""
 
 
-def _sample(device: DeviceReading, owners: Owners) -> Sample:
+def _sample(device: DeviceReading, owners: Owners, place: SlurmPlace | None) -> Sample:
     return Sample(
         device.index, device.vendor, device.memory_used_mib, device.memory_total_mib,
-        _foreign(device, owners), short(device.unhealthy), short(device.model),
+        _foreign(device, owners), short(device.unhealthy), short(device.model), place,
     )  # fmt: skip
 
 

@@ -60,6 +60,7 @@ class DeviceCollector(Collector):
                     family.add_metric(_labels(device), amount)
             yield family
         yield from _told(readings)
+        yield _slurm_index(report.devices)
         yield GaugeMetricFamily(
             "slurm_het_devices_age_seconds", "Seconds since the devices were read.", report.age
         )
@@ -82,6 +83,18 @@ def _told(readings: Iterable[DeviceReading]) -> Iterator[Metric]:
             trouble.add_metric([*_labels(device), bounded(device.unhealthy)], 1.0)
     yield info
     yield trouble
+
+
+def _slurm_index(samples: Iterable[Sample]) -> Metric:
+    family = GaugeMetricFamily(
+        PREFIX + "slurm_index", "Which of Slurm's `of` devices of a GRES name it is.",
+        labels=("device", "vendor", "gres", "of"),
+    )  # fmt: skip
+    for sample in samples:
+        if slurm := sample.slurm:
+            labels = [str(sample.place), short(sample.vendor), slurm.gres, str(slurm.of)]
+            family.add_metric(labels, float(slurm.index))
+    return family
 
 
 def _labels(device: DeviceReading) -> list[str]:

@@ -66,6 +66,12 @@ def render_node(address: str, sysfs: Path = SYSFS) -> int | None:
     return int(number) if re.fullmatch("[0-9]{1,6}", number) else None
 
 
+def device_file(vendor: Vendor, index: int, address: str, sysfs: Path = SYSFS) -> str:
+    """The file of a vendor's device: by its address where that tells, else by its number."""
+    node = render_node(address, sysfs) if "renderD" in vendor.devices.each else None
+    return vendor.devices.numbered(1, index if node is None else node - vendor.devices.first)
+
+
 def _order(address: str) -> tuple[int, ...]:
     found = _ADDRESS.fullmatch(address)
     return tuple(int(part, 16) for part in found.groups()) if found else (1 << 32,)

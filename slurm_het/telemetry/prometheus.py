@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.errors import HetError
 from slurm_het.telemetry.http import HttpAnswer, get
 from slurm_het.telemetry.report import MAX_MIB, HostReport, short
@@ -31,10 +31,12 @@ OURS = Exporter(
 OURS_BESIDE = {
     "foreign": Metric("slurm_het_device_memory_foreign_bytes", "B"),
     "reason": Metric("slurm_het_device_trouble", "1"),
+    "slurm": Metric("slurm_het_device_slurm_index", "1"),
 }
 """What only het-exporter tells; it tells the vendor too, by a label."""
 
 _PLACE = re.compile(r"(\d{1,4})$")
+_COUNT = re.compile(r"\d{1,4}", re.ASCII)
 _MIB = {"MiB": 1.0, "KiB": 1 / 1024, "B": 1 / (1 << 20)}
 
 
@@ -86,6 +88,7 @@ class _Told:
     mib: dict[str, int] = field(default_factory=dict)
     unwell: bool = False
     reason: str = ""
+    slurm: SlurmPlace | None = None
     at: float = math.inf
 
 
@@ -170,6 +173,10 @@ def _take(
     told.at = min(told.at, at)
     if what == "reason":
         told.reason = short(labels.get("reason", ""))
+    elif what == "slurm":
+        of = labels.get("of", "")
+        if _COUNT.fullmatch(of) and 0 <= amount < int(of):
+            told.slurm = SlurmPlace(short(labels.get("gres", "")), int(amount), int(of))
     elif what == "health":
         told.unwell |= amount not in metric.well
     elif 0 <= (mib := amount * _MIB[metric.unit]) < MAX_MIB:
@@ -195,7 +202,7 @@ def _sample(place: int, vendor: str, told: _Told) -> Sample:
     if total is None and used is not None and free is not None:
         total = used + free
     trouble = (told.reason or UNWELL) if told.unwell else ""
-    return Sample(place, vendor, used, total, told.mib.get("foreign"), trouble)
+    return Sample(place, vendor, used, total, told.mib.get("foreign"), trouble, slurm=told.slurm)
 
 
 def _node(labels: Mapping[str, str]) -> str:

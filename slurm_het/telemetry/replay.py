@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from slurm_het.core.cluster.ailing import SlurmPlace
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.host import with_gone
@@ -18,7 +19,7 @@ MAX_BYTES = 4 << 20
 
 class Replay:
     """Reads the file anew each time, as a host is read. What it told of and does not any more is
-    gone, as a card that falls off its bus."""
+    gone, as a card that falls off its bus. Its indexes are Slurm's."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +29,8 @@ class Replay:
         """The devices. Raises HetError."""
         told = replayed(self.path)
         self._seen = with_gone(self._seen, told.devices)
-        return HostReading(self._seen, told.age)
+        places = (SlurmPlace("gpu", one.index, len(self._seen)) for one in self._seen)
+        return HostReading(self._seen, told.age, tuple(places))
 
 
 def replayed(path: Path) -> HostReading:

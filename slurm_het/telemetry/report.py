@@ -49,9 +49,15 @@ def hear(body: bytes) -> HostReport:
     if not 0 <= told.age < float("inf"):
         raise msgspec.ValidationError(f"an age of {told.age} s")
     some = told.devices[:MAX_DEVICES]
-    devices = tuple(_plain(sample) for sample in some if 0 <= sample.place < MAX_DEVICES)
+    devices = tuple(_plain(sample) for sample in some if _has_place(sample))
     jobs = tuple(use for use in told.jobs[:MAX_DEVICES] if _can_be(use))
     return HostReport(told.age, devices, jobs, short(told.failure))
+
+
+def _has_place(sample: Sample) -> bool:
+    slurm = sample.slurm
+    fits = slurm is None or 0 <= slurm.index < slurm.of <= MAX_DEVICES
+    return fits and 0 <= sample.place < MAX_DEVICES
 
 
 def _can_be(use: JobUse) -> bool:
@@ -69,6 +75,7 @@ def _plain(sample: Sample) -> Sample:
         foreign_mib=_amount(sample.foreign_mib),
         trouble=short(sample.trouble),
         model=short(sample.model),
+        slurm=sample.slurm and replace(sample.slurm, gres=short(sample.slurm.gres)),
     )
 
 

@@ -19,7 +19,7 @@ from slurm_het.cli.checks.host_reading import closed_to, hook_complaint, is_file
 from slurm_het.cli.checks.reading import included, is_controller
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
 from slurm_het.cli.checks.slurm_conf import partition_words
-from slurm_het.core.measured import Measured
+from slurm_het.core.measured import OF_NODE, Measured
 from slurm_het.core.model import Partition
 from slurm_het.core.policy import Pool
 from slurm_het.settings import Config, PlannerSettings, TelemetrySettings
@@ -523,6 +523,13 @@ def like(gib: int, model: str, count: int = 8, trouble: str = "") -> tuple[Measu
         (like(80, "NVIDIA A100-SXM4-80GB", 7), "node nv1: Slurm has 8 devices, and its drivers tell"
          " of 7"),
         (like(80, "", trouble="Xid 79"), "node nv1, device 0: is not planned: Xid 79"),
+        ((Measured(OF_NODE, 0, 80), *like(80, "")[1:]), "node nv1: which of Slurm's devices is"
+         " which is not known of all that its exporter tells of, so what they say keeps no job from"
+         " one of them"),
+        ((Measured(OF_NODE, trouble="Xid 79"), *like(80, "")[1:]), "node nv1: which of its devices"
+         " is not known: Xid 79; so none is kept from jobs"),
+        ((Measured(OF_NODE, 0, 40), *like(80, "")[1:]), "node nv1: a a100 there has 40 GiB by its"
+         " driver, and is planned as one of 80 GiB"),
     ],
 )  # fmt: skip
 def test_devices_are_what_slurm_takes_them_for(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.measured import Measured
 from slurm_het.daemon.telemetry import Recorded, Telemetry, sources_of
@@ -40,8 +40,9 @@ class Bench:
 
     def say(self, used_gib: int, *, age: float = 0.0, trouble: str = "") -> None:
         """What l40s1:0 says, and that the others there are idle."""
-        samples = tuple(Sample(n, "nvidia", 0, 48 * GIB) for n in range(1, 4))
-        first = Sample(0, "nvidia", used_gib * GIB, 48 * GIB, trouble=trouble)
+        place = [SlurmPlace("gpu", n, 4) for n in range(4)]
+        samples = tuple(Sample(n, "nvidia", 0, 48 * GIB, slurm=place[n]) for n in range(1, 4))
+        first = Sample(0, "nvidia", used_gib * GIB, 48 * GIB, trouble=trouble, slurm=place[0])
         report = HostReport(age, (first, *samples))
         self.telemetry.hear(News({"l40s1": (self.now - age, report)}))
 

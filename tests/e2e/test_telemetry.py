@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slurm_het.core.cluster.ailing import SlurmPlace
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
+from slurm_het.telemetry.device import DeviceReading
+from slurm_het.telemetry.slurm_order import SlurmOrder
 from tests.support.cluster import AMPLE, Cluster, sandbox_dir
 from tests.support.exporters import Exporters, exporters
 
@@ -135,6 +140,46 @@ def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) ->
     it.cluster.wait("why", lambda: "t1:2" in it.why(third), 30, third)
     it.told.say("t1")  # a reset
     it.soon("it is used again", lambda: it.cluster.job(third)["JobState"] == "RUNNING")
+
+
+CONF = """ClusterName=x
+SlurmctldHost={host}
+AuthType=auth/none
+CredType=cred/none
+SlurmdSpoolDir={base}
+SlurmdLogFile={base}/slurmd.log
+GresTypes=gpu
+SelectType=select/cons_tres
+ProctrackType=proctrack/linuxproc
+NodeName={host} Gres=gpu:{kind}:4 CPUs=1 State=UNKNOWN
+PartitionName=p Nodes={host}
+"""
+CAPS = "/dev/nvidia-caps/nvidia-cap"
+SLICES = [(f"/dev/nvidia{card}", f"{CAPS}{10 * card + part}") for card in (0, 1) for part in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "indexes"),
+    [
+        # NVML's order is that of PCI, which the numbers of the files need not have.
+        ("a100", [(f"/dev/nvidia{number}",) for number in (2, 3, 0, 1)], [0, 1, 2, 3]),
+        ("3g.20gb", SLICES, [0, 2, 1, 3]),  # the first slices of all cards, then the second
+    ],
+)
+def test_slurmd_tells_its_order(
+    tmp_path: Path, kind: str, files: list[tuple[str, ...]], indexes: list[int]
+) -> None:
+    """As it finds them with AutoDetect, for which fake_gpus.conf stands in."""
+    host = socket.gethostname().partition(".")[0]
+    (tmp_path / "slurm.conf").write_text(CONF.format(host=host, base=tmp_path, kind=kind))
+    (tmp_path / "gres.conf").write_text("AutoDetect=nvml\n")
+    of = 2 if kind != "a100" else 4
+    links = [",".join("-1" if n == at % of else "0" for n in range(of)) for at in range(4)]
+    lines = (f"{kind}|1|0|{link}|{','.join(each)}" for link, each in zip(links, files, strict=True))
+    (tmp_path / "fake_gpus.conf").write_text("".join(f"{line}\n" for line in lines))
+    order = SlurmOrder(f"env SLURM_CONF={tmp_path}/slurm.conf {program('slurmd')} -G")
+    places = order.places([DeviceReading(0, "nvidia", files=each) for each in files])
+    assert places == [SlurmPlace("gpu", index, 4) for index in indexes]
 
 
 def test_what_nobody_tells_any_more_counts_no_more(it: Told) -> None:

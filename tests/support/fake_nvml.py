@@ -93,6 +93,12 @@ class FakeNvml:
             raise NvmlError("Not Found")
         return card["slices"][number]
 
+    def nvmlDeviceGetGpuInstanceId(self, part: dict[str, Any]) -> Any:
+        return _told(part, "gi")
+
+    def nvmlDeviceGetComputeInstanceId(self, part: dict[str, Any]) -> Any:
+        return _told(part, "ci")
+
 
 def _told(card: dict[str, Any], name: str) -> Any:
     value = card.get(name, NvmlError("Not Supported"))

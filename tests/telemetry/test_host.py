@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.telemetry.host import Host, counted, with_gone, with_unread
+from slurm_het.telemetry.host import Host, counted, with_files, with_gone, with_unread
 from slurm_het.telemetry.pci import Card, normal_address
 from slurm_het.vendors import load_vendors
 
@@ -77,7 +78,7 @@ def test_a_driver_that_cannot_even_be_killed_is_not_asked_again(
 ) -> None:
     started = tmp_path / "started"
     script = f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(8)"
-    monkeypatch.setattr("slurm_het.telemetry.host._kill", lambda _child: None)
+    monkeypatch.setattr("slurm_het.telemetry.host.kill", lambda _child: None)
     watched = host(sysfs, script)
     for _ in range(3):
         last = watched.read(1, ["nvidia"])
@@ -156,6 +157,23 @@ def test_where_one_is_lost_the_others_keep_their_indexes() -> None:
     assert [one.healthy for one in with_gone(before, now)] == [False, True, True]
     new = counted((reading(0, "b"), reading(1, "d")), load_vendors()["ascend"], before=before)
     assert [(one.index, one.address) for one in new] == [(0, "d"), (1, "b")]
+
+
+def test_a_device_is_known_by_a_file_only_where_that_is_certain(tmp_path: Path) -> None:
+    vendors = load_vendors()
+    (tmp_path / "a" / "drm" / "renderD130").mkdir(parents=True)
+    told = (reading(0, "a"), reading(1, "b"))
+    silent = reading(2, "c", files=())
+    for vendor, given, before, files in (
+        ("amd", told, (), [("/dev/dri/renderD130",), ()]),
+        ("ascend", told, (), [("/dev/davinci0",), ("/dev/davinci1",)]),
+        ("ascend", (*told, silent), (), [(), (), ()]),  # it may count those anew
+        ("ascend", (told[0], silent), (replace(silent, files=("x",)),), [(), ("x",)]),
+        ("nvidia", (replace(told[0], files=("/dev/nvidia3",)), silent), (),
+         [("/dev/nvidia3",), ()]),
+    ):  # fmt: skip
+        now = with_files(given, vendors[vendor], tmp_path, before)
+        assert [one.files for one in now] == files
 
 
 def test_a_die_that_is_lost_is_gone_though_another_has_its_address() -> None:

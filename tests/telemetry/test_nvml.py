@@ -28,7 +28,7 @@ def test_every_field_is_read(cards: list[dict[str, Any]]) -> None:
     first, second = Nvml(FakeNvml(*cards)).read()
     assert second == DeviceReading(
         1, "nvidia", "0000:81:00.0", "NVIDIA RTX A5000", 24564, 22437,
-        (DeviceProcess(100477, 22430),), 0.0,
+        (DeviceProcess(100477, 22430),), 0.0, files=("/dev/nvidia1",),
     )  # fmt: skip
     assert (first.index, first.memory_used_mib, first.processes) == (0, 17253, ())
     assert first.healthy
@@ -85,15 +85,29 @@ def test_a_device_that_shares_its_cpus_memory_is_well() -> None:
     assert (reading.memory_total_mib, reading.healthy) == (None, True)
 
 
-def test_slices_are_devices_of_their_own(cards: list[dict[str, Any]]) -> None:
-    one = {"uuid": "MIG-1", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 0}
-    two = {"uuid": b"MIG-2", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 100}
-    readings = Nvml(FakeNvml(cards[0] | {"slices": [one, two]}, cards[1])).read()
-    assert [(one.index, one.address, one.model) for one in readings] == [
-        (0, "0000:c1:00.0", "NVIDIA RTX A5000"),
-        (1, "0000:81:00.0", "A100 MIG 3g.20gb"),
-        (2, "0000:81:00.0", "A100 MIG 3g.20gb"),
-    ]
+def test_slices_are_devices_of_their_own(cards: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Their files are those that Slurm's own NVML plugin lists, by the same file of the driver."""
+    part = {"name": "A100 MIG 3g.20gb", "total_mib": 20000, "gi": 1, "ci": 0}
+    one, two = part | {"used_mib": 0}, part | {"used_mib": 100, "gi": 2}
+    untold = part | {"used_mib": 5, "gi": 9}
+    minors = tmp_path / "mig-minors"
+    minors.write_text(
+        "config 1\nmonitor 2\ngpu0/gi1/access 21\ngpu0/gi1/ci0/access 22\n"
+        "gpu1/gi1/access 156\ngpu1/gi1/ci0/access 157\ngpu1/gi2/access 165\n"
+        "gpu1/gi2/ci0/access 166\nx\ngpu1/gi9/access y\n"
+    )
+    library = FakeNvml(cards[0] | {"slices": [one, two, untold]}, cards[1])
+    readings = Nvml(library, minors).read()
+    assert [(one.index, one.address, one.model, one.files) for one in readings] == [
+        (0, "0000:c1:00.0", "NVIDIA RTX A5000", ("/dev/nvidia0",)),
+        *((n, "0000:81:00.0", "A100 MIG 3g.20gb", files) for n, files in (
+            (1, ("/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap156",
+                 "/dev/nvidia-caps/nvidia-cap157")),
+            (2, ("/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap165",
+                 "/dev/nvidia-caps/nvidia-cap166")),
+            (3, ()),
+        )),
+    ]  # fmt: skip
 
 
 def test_without_a_driver_it_says_so() -> None:

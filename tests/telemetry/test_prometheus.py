@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.prometheus import prometheus
-from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.errors import HetError
 from slurm_het.telemetry.http import HttpAnswer
 from slurm_het.telemetry.prometheus import UNWELL, meanings, reports_of
@@ -126,7 +126,8 @@ def test_a_real_server_has_what_exporters_say(server: str, told: Exporters) -> N
         if both[0].used_mib == 30720 and both[1].trouble:
             break
         time.sleep(0.3)
-    assert both[0] == Sample(0, "nvidia", 30720, 48 << 10, 0)
+    place = SlurmPlace("gpu", 0, 2)
+    assert both[0] == Sample(0, "nvidia", 30720, 48 << 10, 0, slurm=place)
     assert both[1].trouble.startswith("it is gone")
     time.sleep(3)
     assert news(server).reports["l1"][1].age < 3, "what is gone makes the others no older"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from slurm_het.cli.checks.site import Finding, Installation
+from slurm_het.core.cluster.ailing import what_ails_node
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Node
@@ -23,15 +24,22 @@ def of_devices(site: Installation) -> Iterator[Finding]:
     policy = site.settings.policy
     found: dict[tuple[str, str], list[str]] = {}
     for node in take_inventory(site.snapshot, policy).nodes.values():
-        said = {m.index: m for m in site.snapshot.measured.get(node.name, ())}
-        for device in node.devices if said else ():
-            if measured := said.get(device.index):
+        said = site.snapshot.measured.get(node.name, ())
+        for measured in said:
+            if device := _device(node, measured):
                 for complaint in _wrong(device, measured, policy):
                     found.setdefault(complaint, []).append(node.name)
         if said and len(said) < len(node.devices):
             found.setdefault(_too_few(node, len(said)), []).append(node.name)
     for (what, remedy), names in found.items():
         yield Finding(f"node {hostlist.fold(dict.fromkeys(names))}", what, remedy)
+
+
+def _device(node: Node, measured: Measured) -> Device | None:
+    """The device that it is of, or one like it."""
+    if measured.of_node:
+        return node.devices[0] if len({device.type for device in node.devices}) == 1 else None
+    return next((device for device in node.devices if device.index == measured.index), None)
 
 
 def _wrong(device: Device, measured: Measured, policy: Policy) -> Iterator[tuple[str, str]]:
@@ -61,11 +69,31 @@ def troubles(site: Installation) -> Iterator[Finding]:
     """Devices that must not be used."""
     for name, measured in site.snapshot.measured.items():
         for one in measured:
-            if one.trouble:
+            if one.trouble and not one.of_node:
                 yield Finding(
                     f"node {name}, device {one.index}", f"is not planned: {one.trouble}",
                     "mend it, or drain the node", remark=True,
                 )  # fmt: skip
+        if said := what_ails_node(measured):
+            yield Finding(
+                f"node {name}", f"{said}; so none is kept from jobs",
+                "mend it, or drain the node", remark=True,
+            )  # fmt: skip
+
+
+def unplaced(site: Installation) -> Iterator[Finding]:
+    """Nodes whose devices are heard, and none of them is known to be a certain one of Slurm's."""
+    measured = site.snapshot.measured.items()
+    names = [name for name, rows in measured if any(m.of_node for m in rows)]
+    if names:
+        yield Finding(
+            f"node {hostlist.fold(names)}",
+            "which of Slurm's devices is which is not known of all that its exporter tells of, so"
+            " what they say keeps no job from one of them",
+            "run het-exporter there, not only the vendor's exporter; `journalctl -u het-exporter`"
+            " says why `slurmd -G` did not tell it; restart it after a change of gres.conf",
+            remark=True,
+        )
 
 
 def forged(site: Installation) -> Iterator[Finding]:
@@ -90,4 +118,4 @@ def _port(url: str) -> int | None:
         return None
 
 
-CHECKS = (of_devices, troubles, forged)
+CHECKS = (of_devices, troubles, unplaced, forged)

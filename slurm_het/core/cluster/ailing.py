@@ -7,18 +7,28 @@ it has been there for longer than a moment: a job that has just started, or ende
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core.measured import MIB, Measured
+from slurm_het.core.measured import MIB, OF_NODE, Measured
 from slurm_het.core.model import Device, Node
 
 MOST_BASE = 0.1  # of a device's memory: what more is in use on an idle one is somebody's
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmPlace:
+    """Which of Slurm's devices one is, by its slurmd: the index among the `of` of a GRES name."""
+
+    gres: str
+    index: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """What one device said at one time. `place`: its place among the node's devices of its vendor.
+    """What one device said at one time. `place`: its place among the node's devices of its vendor,
+    as its driver counts them; `slurm`: as Slurm does, None if nothing tells it.
 
     `foreign_mib` is what processes of no job of Slurm's have of it; None is not known.
     """
@@ -30,11 +40,12 @@ class Sample:
     foreign_mib: int | None = None
     trouble: str = ""
     model: str = ""
+    slurm: SlurmPlace | None = None
 
 
 def with_measured(node: Node, measured: Iterable[Measured]) -> Node:
     """The node with what ails its devices; itself if nothing does."""
-    ailing = {m.index: m for m in measured if m.ails}
+    ailing = {m.index: m for m in measured if m.ails and not m.of_node}
     if not ailing:
         return node
     devices = tuple(
@@ -66,22 +77,29 @@ def what_ails(device: Device) -> str:
     return f"{device.excess_gib} GiB in use beyond the {device.occupied_gib} that Slurm gave away"
 
 
-def devices_of(samples: Iterable[Sample], node: Node) -> list[tuple[Sample, Device]]:
-    """Each sample with the device of the node that it is of, as far as there is one.
+def what_ails_node(measured: Iterable[Measured]) -> str:
+    """What is wrong on a node with devices of which nobody tells which of Slurm's they are."""
+    rows = [m for m in measured if m.of_node]
+    beyond = sum(m.excess_gib for m in rows)
+    said = [f"{beyond} GiB in use beyond what Slurm gave away"] if beyond else []
+    said += dict.fromkeys(m.trouble for m in rows if m.trouble)
+    return f"which of its devices is not known: {', '.join(said)}" if said else ""
 
-    Slurm counts all devices of a node, each driver those of its vendor. Where a node has devices of
-    one vendor only, what the vendor is called does not matter.
+
+def devices_of(samples: Sequence[Sample], node: Node) -> list[tuple[Sample, Device]]:
+    """Each sample with the device of the node that it is of, as far as that is known: by slurmd's
+    word, if it has as many as the node has; or because there is one alone.
     """
-    by_vendor: dict[str, list[Device]] = {}
+    by_name: dict[str, list[Device]] = {}
     for device in node.devices:
-        by_vendor.setdefault(device.vendor, []).append(device)
-    samples = tuple(samples)
-    alone = len(by_vendor) == 1 and len({sample.vendor for sample in samples}) == 1
+        by_name.setdefault(device.gres.partition(":")[0], []).append(device)
     found = []
     for sample in samples:
-        there = node.devices if alone else by_vendor.get(sample.vendor, ())
-        if 0 <= sample.place < len(there):
-            found.append((sample, there[sample.place]))
+        there = by_name.get(sample.slurm.gres, []) if sample.slurm else []
+        if sample.slurm and len(there) == sample.slurm.of and 0 <= sample.slurm.index < len(there):
+            found.append((sample, there[sample.slurm.index]))
+    if len(samples) == len(node.devices) == 1:
+        return [(samples[0], node.devices[0])]
     return found
 
 
@@ -112,27 +130,52 @@ class Excesses:
         self, node: Node, samples: Sequence[Sample], taken: float, recorded: float
     ) -> tuple[Measured, ...]:
         """What counts by samples `taken` then, on a node that Slurm `recorded` so at its time."""
-        return tuple(
-            self._measured(sample, device, taken, recorded)
-            for sample, device in devices_of(samples, node)
-        )
+        placed = devices_of(samples, node)
+        rows = [self._measured(sample, device, taken, recorded) for sample, device in placed]
+        if not placed:
+            rows += self._of_each(samples, node, taken, recorded)
+            rows += self._of_node(samples, node, taken, recorded)
+        elif len(placed) < len(node.devices):  # one of the others may be Slurm's, or none of them
+            known = {id(sample) for sample, _ in placed}
+            rows += [_unplaced(s) for s in samples if id(s) not in known and s.trouble]
+        return tuple(rows)
 
-    def forget(self, name: str, devices: int) -> None:
+    def forget(self, name: str) -> None:
         """What a node said is too old."""
-        for index in range(devices):
-            self._rises.pop((name, index), None)
+        for key in [key for key in self._rises if key[0] == name]:
+            del self._rises[key]
+
+    def _of_each(
+        self, samples: Sequence[Sample], node: Node, taken: float, recorded: float
+    ) -> Iterator[Measured]:
+        """What is true of each of Slurm's devices, whichever of the samples is its own."""
+        if len(samples) != len(node.devices):
+            return
+        trouble = samples[0].trouble if all(sample.trouble for sample in samples) else ""
+        for device in node.devices:
+            least = min(self._excess(sample, device) for sample in samples)
+            counts = self._counting((node.name, device.index), least, taken, recorded)
+            if counts or trouble:
+                yield Measured(device.index, excess_gib=counts, trouble=trouble)
+
+    def _of_node(
+        self, samples: Sequence[Sample], node: Node, taken: float, recorded: float
+    ) -> Iterator[Measured]:
+        """What the devices say, and what all of them together have beyond what Slurm gave away."""
+        used = sum(-(-(sample.used_mib or 0) // MIB) for sample in samples)
+        foreign = sum(-(-(sample.foreign_mib or 0) // MIB) for sample in samples)
+        excess = max(used - sum(device.occupied_gib for device in node.devices), foreign)
+        if excess <= self.tolerance_gib * len(samples):
+            excess = 0
+        counts = self._counting((node.name, OF_NODE), excess, taken, recorded)
+        for sample in samples:
+            yield replace(_unplaced(sample), excess_gib=counts)
+            counts = 0
 
     def _measured(self, sample: Sample, device: Device, taken: float, recorded: float) -> Measured:
-        counts = self._counting(device, self._excess(sample, device), taken, recorded)
-        used, total = sample.used_mib, sample.total_mib
-        return Measured(
-            device.index,
-            None if used is None else -(-used // MIB),
-            None if total is None else round(total / MIB),
-            counts,
-            sample.trouble,
-            sample.model,
-        )
+        key = device.node, device.index
+        counts = self._counting(key, self._excess(sample, device), taken, recorded)
+        return replace(_unplaced(sample), index=device.index, excess_gib=counts)
 
     def _excess(self, sample: Sample, device: Device) -> int:
         if sample.used_mib is None or (device.holders and not device.in_shares):
@@ -143,8 +186,7 @@ class Excesses:
         excess = max(beyond, foreign)
         return excess if excess > self.tolerance_gib else 0
 
-    def _counting(self, device: Device, excess: int, taken: float, recorded: float) -> int:
-        key = device.node, device.index
+    def _counting(self, key: tuple[str, int], excess: int, taken: float, recorded: float) -> int:
         if not excess:
             self._rises.pop(key, None)
             return 0
@@ -155,6 +197,18 @@ class Excesses:
             rise.counts = max(rise.counts, rise.least)
             rise.first, rise.least = taken, excess
         return rise.counts
+
+
+def _unplaced(sample: Sample) -> Measured:
+    """What a sample says, of a device of which nothing tells which of Slurm's it is."""
+    used, total = sample.used_mib, sample.total_mib
+    return Measured(
+        OF_NODE,
+        None if used is None else -(-used // MIB),
+        None if total is None else round(total / MIB),
+        trouble=sample.trouble,
+        model=sample.model,
+    )
 
 
 def base_of(seen: Iterable[tuple[Sample, Device]]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from slurm_het.core.cluster.ailing import ails, what_ails
+from slurm_het.core.cluster.ailing import ails, what_ails, what_ails_node
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Node, Partition
@@ -99,7 +99,7 @@ def _node(node: Node, pools: list[str], measured: Iterable[Measured], shut: Shut
         note = f"reserved ({node.reserved})"
     if node.held_exclusively:
         note = "one job has the whole node"
-    ailing = "; ".join(f"{d.index}: {what_ails(d)}" for d in node.devices if ails(d))
+    ailing = [f"{d.index}: {what_ails(d)}" for d in node.devices if ails(d)]
     return NodeFree(
         pool=",".join(mine) or "-",
         node=node.name,
@@ -109,7 +109,7 @@ def _node(node: Node, pools: list[str], measured: Iterable[Measured], shut: Shut
         free_gib=tuple(d.free_gib if open_now else 0 for d in node.devices),
         shared=node.has_shards,
         state=node.state.lower(),
-        note="; ".join(filter(None, (note, ailing))),
+        note="; ".join(filter(None, (note, *ailing, what_ails_node(measured)))),
         devices=tuple(_uses(node, measured)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from slurm_het.errors import ProbeError, pip
@@ -12,6 +13,8 @@ from slurm_het.telemetry.pci import normal_address
 
 _MIB = 1 << 20
 _NOT_SUPPORTED = 3
+MIG_MINORS = Path("/proc/driver/nvidia-caps/mig-minors")
+"""The driver's numbers of /dev/nvidia-caps/nvidia-capN, by card and instance."""
 MOST_MINORS = 4096
 """A driver that tells a larger number of a device file tells nonsense."""
 # NVML's words for what must happen before a device is used again (GPU recovery action).
@@ -26,8 +29,9 @@ class Nvml:
 
     vendor = "nvidia"
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, minors: Path = MIG_MINORS) -> None:
         self._nvml = library
+        self._caps = _numbers_in(minors)
 
     def read(self) -> tuple[DeviceReading, ...]:
         """The devices in the order of their minor numbers, each MIG slice a device of its own."""
@@ -52,7 +56,9 @@ class Nvml:
         minor = self._asked(nvml.nvmlDeviceGetMinorNumber, handle)
         minor = minor if minor is not None and 0 <= minor < MOST_MINORS else None
         card = self._reading(handle, number)
-        slices = [self._slice(one, card) for one in self._slices(handle)]
+        if minor is not None:
+            card = replace(card, files=(f"/dev/nvidia{minor}",))
+        slices = [self._slice(one, card, minor) for one in self._slices(handle)]
         return [(minor, reading) for reading in slices or [card]]
 
     def _reading(self, handle: Any, number: int) -> DeviceReading:
@@ -121,7 +127,7 @@ class Nvml:
             if one is not None:
                 yield one
 
-    def _slice(self, handle: Any, card: DeviceReading) -> DeviceReading:
+    def _slice(self, handle: Any, card: DeviceReading, minor: int | None) -> DeviceReading:
         memory, lost = self._memory(handle)
         return DeviceReading(
             card.index,
@@ -132,7 +138,19 @@ class Nvml:
             memory_used_mib=memory and -(-int(memory.used) // _MIB),
             processes=self._processes(handle),
             unhealthy=card.unhealthy or lost,
+            files=self._slice_files(handle, card, minor),
         )
+
+    def _slice_files(self, handle: Any, card: DeviceReading, minor: int | None) -> tuple[str, ...]:
+        """The card's file and those of the two instances, as Slurm's own NVML plugin lists them."""
+        nvml = self._nvml
+        whole = self._asked(nvml.nvmlDeviceGetGpuInstanceId, handle)
+        part = self._asked(nvml.nvmlDeviceGetComputeInstanceId, handle)
+        home = f"gpu{minor}/gi{whole}"
+        caps = [self._caps.get(f"{home}/access"), self._caps.get(f"{home}/ci{part}/access")]
+        if None in caps:
+            return ()
+        return (*(card.files or ()), *(f"/dev/nvidia-caps/nvidia-cap{number}" for number in caps))
 
     def _asked(self, call: Callable[..., Any], *words: Any) -> Any:
         """What NVML answers, or None where this device or this driver does not support that."""
@@ -152,8 +170,17 @@ def probe(vendor: str) -> Nvml:
     return Nvml(pynvml)
 
 
+def _numbers_in(minors: Path) -> dict[str, int]:
+    """By what it is (`gpu0/gi1/ci0/access`) its number; none where no card has slices."""
+    try:
+        pairs = (line.split() for line in minors.read_text(errors="replace").splitlines())
+    except OSError:
+        return {}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
 def _numbered(cards: list[list[tuple[int | None, DeviceReading]]]) -> Iterator[DeviceReading]:
-    """The readings with Slurm's indexes: by minor number, and through where there are slices.
+    """The readings with indexes by minor number, and through where there are slices.
 
     A card that is lost tells no minor number: it has the one that is left.
     """

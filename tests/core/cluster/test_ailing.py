@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.cluster.ailing import Excesses, Sample, base_of, devices_of, what_ails
+from slurm_het.core.cluster.ailing import (
+    Excesses,
+    Sample,
+    SlurmPlace,
+    base_of,
+    devices_of,
+    what_ails,
+    what_ails_node,
+)
 from slurm_het.core.cluster.fit import could_start, serving
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.occupancy import emptied
@@ -121,7 +130,8 @@ def a_node(*jobs: Job) -> Node:
 
 
 def sample(used_gib: float, place: int = 0, **more: Any) -> Sample:
-    return Sample(place, "nvidia", int(used_gib * GIB), 48 * GIB, **more)
+    slurm = SlurmPlace("gpu", place, 4)
+    return Sample(place, "nvidia", int(used_gib * GIB), 48 * GIB, slurm=slurm, **more)
 
 
 SHARE = Job(9, state="RUNNING", nodes="l40s1", gres_detail=("shard:l40s:20(20/48,0/48)",))
@@ -175,17 +185,72 @@ def test_what_an_idle_one_has_for_itself_is_nobodys() -> None:
     assert not excesses.see(node, (sample(7, 0),), 0.0, 0.0)[0].excess_gib
 
 
-def test_a_driver_counts_its_own_devices_and_slurm_all_of_them() -> None:
+def test_a_device_is_slurms_by_slurmds_word_alone() -> None:
+    """Slurm counts its devices by GRES name, a driver those of its vendor, each in its order."""
     node = a_node()
     mixed = replace(
         node,
         devices=tuple(
-            replace(d, vendor="amd" if d.index in {0, 2} else "nvidia") for d in node.devices
+            replace(d, gres="npu:910b" if d.index in {0, 2} else "gpu:l40s") for d in node.devices
         ),
     )
-    samples = [Sample(0, "nvidia"), Sample(1, "nvidia"), Sample(1, "amd"), Sample(2, "amd")]
-    assert [(s.vendor, d.index) for s, d in devices_of(samples, mixed)] == [
-        ("nvidia", 1), ("nvidia", 3), ("amd", 2),
-    ]  # fmt: skip
-    assert [d.index for _, d in devices_of([Sample(3, "whatever")], node)] == [3]
-    assert devices_of([Sample(4, "nvidia"), Sample(-1, "nvidia")], node) == []
+    samples = [
+        Sample(0, "nvidia", slurm=SlurmPlace("gpu", 1, 2)),
+        Sample(1, "nvidia", slurm=SlurmPlace("gpu", 0, 2)),
+        Sample(0, "ascend", slurm=SlurmPlace("npu", 1, 2)),
+        Sample(2, "nvidia"),  # it drives a screen
+    ]
+    assert [(s.place, d.index) for s, d in devices_of(samples, mixed)] == [(0, 3), (1, 1), (0, 2)]
+    assert devices_of(samples, node) == [], "slurmd has two, and the node four"
+    assert devices_of([Sample(3, "nvidia")], node) == []
+    odd = Sample(0, "nvidia", slurm=SlurmPlace("gpu", 4, 4))
+    assert devices_of([odd], node) == []
+    alone = replace(node, devices=node.devices[:1])
+    assert [d.index for _, d in devices_of([Sample(3, "nvidia")], alone)] == [0]
+
+
+HALF = Job(9, state="RUNNING", nodes="l40s1", gres_detail=("gpu:l40s:2(IDX:0-1)",))
+TAKEN = {2: 40, 3: 40}  # the driver's places of the job's two
+
+
+def unplaced(used: Mapping[int, float], lost: Iterable[int] = ()) -> tuple[Sample, ...]:
+    return tuple(
+        replace(sample(used.get(n, 0), n), slurm=None, trouble="lost" if n in lost else "")
+        for n in range(4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "samples", "ails", "of_node"),
+    [
+        ((HALF,), unplaced(TAKEN), [], ""),
+        ((HALF,), unplaced(TAKEN | {0: 40, 1: 1}), [], "25 GiB in use beyond"),
+        ((), unplaced({0: 30}), [], "30 GiB in use beyond"),
+        ((), unplaced({0: 15}), [], ""),  # four GiB of each
+        ((HALF,), unplaced(TAKEN, lost=[1]), [], "lost"),
+        # Whichever of them is Slurm's first, it is one of these.
+        ((), unplaced({}, lost=range(4)), [0, 1, 2, 3], "lost"),
+        ((), unplaced({n: 30 + n for n in range(4)}), [0, 1, 2, 3], "126 GiB"),
+        ((HALF,), unplaced({n: 30 + n for n in range(4)}), [2, 3], "30 GiB"),
+        ((), unplaced({}, lost=range(3))[:3], [], "lost"),
+    ],
+)
+def test_without_slurms_order_only_what_is_true_of_each_closes_one(
+    jobs: tuple[Job, ...], samples: tuple[Sample, ...], ails: list[int], of_node: str
+) -> None:
+    excesses, node = Excesses(4, 3.0), a_node(*jobs)
+    excesses.see(node, samples, 0.0, 0.0)
+    rows = excesses.see(node, samples, 4.0, 3.0)
+    assert [m.index for m in rows if m.ails and not m.of_node] == ails
+    words = what_ails_node(rows)
+    assert of_node in words
+    assert bool(words) is bool(of_node)
+    closed = told(*rows, jobs=jobs).nodes["l40s1"]
+    assert [d.index for d in closed.devices if d.trouble or d.excess_gib] == ails
+
+
+def test_one_that_is_lost_beside_known_ones_is_told_of_and_closes_none() -> None:
+    samples = (*(sample(0, n) for n in range(3)), replace(sample(0, 3), slurm=None, trouble="lost"))
+    rows = Excesses(4, 3.0).see(a_node(), samples, 0.0, 0.0)
+    assert [m.index for m in rows if m.ails and not m.of_node] == []
+    assert what_ails_node(rows) == "which of its devices is not known: lost"
