@@ -13,7 +13,7 @@ from dataclasses import replace
 import msgspec
 
 from slurm_het.core.syntax.printable import clean
-from slurm_het.errors import ProbeError
+from slurm_het.errors import ProbeError, lacks
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.probes import probe_named
 
@@ -24,10 +24,16 @@ MAX_MIB = 1 << 30
 
 
 class ChildAnswer(msgspec.Struct, frozen=True):
-    """What a child writes: the readings, or why there are none."""
+    """What a child writes: the readings, or why there are none.
+
+    `asked`: whether the devices were asked at all; this host may have had no process for it.
+    `late`: whether nothing was heard; they may be ill, or the host busy.
+    """
 
     devices: tuple[DeviceReading, ...] = ()
     failed: str = ""
+    asked: bool = True
+    late: bool = False
 
 
 def answer(vendor: str, probes: list[str]) -> ChildAnswer:
@@ -37,10 +43,11 @@ def answer(vendor: str, probes: list[str]) -> ChildAnswer:
         try:
             readings = probe_named(name, vendor).read()[:MAX_DEVICES]
             return ChildAnswer(tuple(map(tidy, readings)))
-        except ProbeError as error:
-            failed = error.message
         except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything
-            failed = f"{name}: {type(error).__name__}: {error}"
+            if lacking := lacks(error) or lacks(error.__cause__ or error):
+                return ChildAnswer(failed=f"cannot ask: {lacking}", asked=False)
+            why = f"{name}: {type(error).__name__}: {error}"
+            failed = error.message if isinstance(error, ProbeError) else why
     return ChildAnswer(failed=clean(failed[:MAX_TEXT]))
 
 

@@ -5,8 +5,10 @@ It reads devices, and needs no other right. /metrics is for Prometheus, /devices
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -28,6 +30,10 @@ from slurm_het.vendors import load_vendors
 PORT = 9788
 PROMETHEUS_CLIENT = "prometheus-client>=0.19"
 HANDLER_SECONDS = 10.0  # whoever asks and then says nothing keeps a thread so long
+HANDLERS = (
+    16  # who asks beyond these has the oldest connection closed: it says nothing, most likely
+)
+PATIENCE = 1  # a driver that is late once is no news; the host may be busy
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -39,7 +45,49 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """Answers the newest. Idle connections leave processes enough to read the devices."""
+
     daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: dict[Any, None] = {}
+        self._running, self._lock = 0, threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, as long as those that were told to end are not too many."""
+        with self._lock:
+            if len(self._open) >= HANDLERS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            if self._running >= 2 * HANDLERS:
+                self.shutdown_request(request)
+                return
+            self._open[request] = None
+            self._running += 1
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._ended(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in the thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._ended(request)
+
+    def _ended(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+            self._running -= 1
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Who hangs up amid his answer is of no interest to anybody."""
 
 
 def application(watch: HostWatch) -> WsgiApp:
@@ -76,7 +124,7 @@ def reader_of(replay: Path | None, slurm_order: str) -> ReadDevices:
     """What reads the devices: a recording, or the probes of this host."""
     if replay:
         return Replay(replay).read
-    host, order = Host(load_vendors()), SlurmOrder(slurm_order)
+    host, order = Host(load_vendors(), patience=PATIENCE), SlurmOrder(slurm_order)
 
     def read(seconds: float) -> HostReading:
         devices = host.read(seconds)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from slurm_het.errors import HetError
 from slurm_het.telemetry import pci
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
@@ -34,10 +35,14 @@ class Host:
         vendors: Mapping[str, Vendor],
         sysfs: Path = pci.SYSFS,
         command: tuple[str, ...] = _COMMAND,
+        patience: int = 0,
     ) -> None:
+        """`patience`: so many times in a row a driver may be late before that is its illness."""
         self._vendors = vendors
         self._sysfs = sysfs
         self._command = command
+        self._patience = patience
+        self._late: Counter[str] = Counter()
         self._stuck: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: dict[str, tuple[DeviceReading, ...]] = {}
         self.failed: dict[str, str] = {}
@@ -49,13 +54,15 @@ class Host:
         """The devices of all vendors whose cards are on the bus, or of those that are named.
 
         What a vendor's driver does not tell within `seconds` is there, and unhealthy; so is what
-        was read before and is gone.
+        was read before and is gone. Raises HetError if this host cannot ask, or it is too early to
+        say: that is no word on the devices.
         """
         bus = pci.on_bus(self._sysfs)
         cards = {name: pci.cards(vendor, bus) for name, vendor in self._vendors.items()}
         asked = [name for name in self._vendors if cards[name] or name in self._seen]
         chosen = asked if only is None else [name for name in self._vendors if name in {*only}]
         answers = self._answers(chosen, seconds)
+        self._wait_for(answers)
         self.failed = {name: told.failed for name, told in answers.items() if told.failed}
         readings: list[DeviceReading] = []
         for name in chosen:
@@ -76,13 +83,22 @@ class Host:
             for name, child in children.items()
         }
 
+    def _wait_for(self, answers: Mapping[str, ChildAnswer]) -> None:
+        for name, told in answers.items():
+            self._late[name] = self._late[name] + 1 if told.late else 0
+        for name, told in answers.items():
+            if not told.asked or 0 < self._late[name] <= self._patience:
+                raise HetError(f"{name}: {told.failed}")
+
     def _started(self, name: str) -> subprocess.Popen[bytes] | ChildAnswer:
         probes = self._vendors[name].probes
         if not probes:
             return ChildAnswer(failed="nothing reads this vendor's devices yet")
         stuck = self._stuck.get(name)
         if stuck is not None and stuck.poll() is None:
-            return ChildAnswer(failed="its driver hangs: who asked it before is not back")
+            return ChildAnswer(
+                failed="its driver hangs: who asked it before is not back", late=True
+            )
         self._stuck.pop(name, None)
         try:
             return subprocess.Popen(
@@ -93,7 +109,7 @@ class Host:
                 start_new_session=True,  # it and the program that it asks are killed as one
             )
         except OSError as error:
-            return ChildAnswer(failed=f"cannot ask: {error}")
+            return ChildAnswer(failed=f"cannot ask: {error}", asked=False)
 
     def _heard(self, name: str, child: subprocess.Popen[bytes], until: float) -> ChildAnswer:
         text, whole = output_of_child(child, until)
@@ -103,11 +119,11 @@ class Host:
         except subprocess.TimeoutExpired:  # it is in the driver, and not even killed
             self._stuck[name] = child
         if not whole:
-            return ChildAnswer(failed="its driver does not answer in time")
+            return ChildAnswer(failed="its driver does not answer in time", late=True)
         try:
             return msgspec.json.decode(text, type=ChildAnswer)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return ChildAnswer(failed="who asked its driver ended without an answer")
+            return ChildAnswer(failed="who asked its driver ended without an answer", late=True)
 
 
 def with_unread(

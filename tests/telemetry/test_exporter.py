@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
-from slurm_het.telemetry.exporter import application, main, serve
+from slurm_het.telemetry.exporter import HANDLERS, application, main, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.http import get
 from slurm_het.telemetry.metrics import bounded
@@ -100,6 +101,23 @@ def url() -> Iterator[str]:
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_idle_connections_take_no_place_from_who_asks(url: str) -> None:
+    """Nor the processes by which the devices are read: each has a thread until it has asked."""
+    address, _, port = url.partition(":")
+    before = threading.active_count()
+    held = []
+    try:
+        for number in range(300):
+            held.append(socket.create_connection((address, int(port))))
+            if number % 50 == 49:
+                with urllib.request.urlopen(f"http://{url}/devices", timeout=5) as answer:
+                    assert len(hear(answer.read()).devices) == len(CARDS)
+                assert threading.active_count() - before <= 2 * HANDLERS
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_prometheus_is_told_in_its_own_words(url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm_het.telemetry.child import ChildAnswer
+from slurm_het.errors import HetError, ProbeError
+from slurm_het.telemetry.child import ChildAnswer, answer
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.host import Host, counted, with_files, with_gone, with_unread
 from slurm_het.telemetry.pci import Card, normal_address
@@ -86,6 +89,50 @@ def test_a_driver_that_cannot_even_be_killed_is_not_asked_again(
     assert started.read_text() == "x"
 
 
+def test_a_host_that_cannot_ask_says_nothing_of_its_devices(
+    sysfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no process left for that; hetd counts the last reading, until it is too old."""
+    watched = host(sysfs, "print('{}')")
+
+    def refused(*_words: object, **_options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(HetError, match=r"cannot ask: .*temporarily unavailable"):
+        watched.read(1)
+    for error in (OSError(errno.EAGAIN, "no process"), RuntimeError("can't start new thread")):
+        child = answer_of(monkeypatch, error)
+        assert (child.asked, child.devices) == (False, ())
+    assert answer_of(monkeypatch, OSError(errno.ENOENT, "no file")).asked
+
+
+def answer_of(monkeypatch: pytest.MonkeyPatch, error: Exception) -> ChildAnswer:
+    """What a child says whose probe fails so, as it is and behind a ProbeError."""
+
+    def fail(_name: str, _vendor: str) -> None:
+        raise ProbeError("rocm-smi: no") from error
+
+    def fail_plainly(_name: str, _vendor: str) -> None:
+        raise error
+
+    answers = []
+    for failing in (fail, fail_plainly):
+        monkeypatch.setattr("slurm_het.telemetry.child.probe_named", failing)
+        answers.append(answer("amd", ["rocm-smi"]))
+    assert answers[0].asked is answers[1].asked
+    return answers[0]
+
+
+@pytest.mark.parametrize("script", ["import time; time.sleep(60)", "import os; os._exit(1)"])
+def test_a_driver_that_is_late_once_is_no_news(sysfs: Path, script: str) -> None:
+    watched = Host(load_vendors(), sysfs, (sys.executable, "-c", script), patience=1)
+    with pytest.raises(HetError, match="nvidia: "):
+        watched.read(0.7, ["nvidia"])
+    assert not any(one.healthy for one in watched.read(0.7, ["nvidia"]))
+    assert len(watched.read(0.7, ["nvidia"])) == 2
+
+
 def test_who_is_killed_takes_its_program_with_it(sysfs: Path, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     script = (
@@ -131,8 +178,8 @@ def test_a_card_that_goes_is_unhealthy_from_then_on(sysfs: Path) -> None:
 
 
 def test_a_card_that_its_driver_does_not_tell_of_has_the_index_that_is_left() -> None:
-    answer = ChildAnswer((reading(1, B.address),))
-    first, second = with_unread("nvidia", answer, (A, B))
+    told = ChildAnswer((reading(1, B.address),))
+    first, second = with_unread("nvidia", told, (A, B))
     assert (first.index, first.address, first.healthy) == (0, A.address, False)
     assert second.healthy
 
@@ -184,8 +231,8 @@ def test_a_die_that_is_lost_is_gone_though_another_has_its_address() -> None:
 
 
 def test_readings_without_addresses_are_not_doubled() -> None:
-    answer = ChildAnswer((reading(0), reading(1)))
-    assert with_unread("nvidia", answer, (A, B)) == answer.devices
+    told = ChildAnswer((reading(0), reading(1)))
+    assert with_unread("nvidia", told, (A, B)) == told.devices
     lost = ChildAnswer((reading(0, A.address), reading(1, unhealthy="lost")))
     assert with_unread("nvidia", lost, (A, B)) == lost.devices
 
