@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -42,13 +43,14 @@ _MIB = {"MiB": 1.0, "KiB": 1 / 1024, "B": 1 / (1 << 20)}
 
 class Meaning(NamedTuple):
     """What a metric is of a device: of which vendor ('': its label tells), by which label. A sample
-    with a label `part` is of a part of it."""
+    with a label `part` is of a part of it. `apart`: see Exporter."""
 
     what: str
     metric: Metric
     label: str
     vendor: str
     part: str = ""
+    apart: float = 0.0
 
 
 Meanings = Mapping[str, Meaning]
@@ -107,12 +109,13 @@ def _of(exporter: Exporter, vendor: str) -> Iterable[tuple[str, Meaning]]:
     amounts = {
         "used": exporter.memory_used, "total": exporter.memory_total, "free": exporter.memory_free,
     }  # fmt: skip
-    for what, metric in amounts.items():
-        if metric and metric.unit in _MIB:
-            yield metric.name, Meaning(what, metric, exporter.index, vendor, exporter.part)
-    for metric in exporter.health:
-        if metric.well:
-            yield metric.name, Meaning("health", metric, exporter.index, vendor, exporter.part)
+    means = [(what, m) for what, m in amounts.items() if m and m.unit in _MIB]
+    means += [("health", metric) for metric in exporter.health if metric.well]
+    for what, metric in means:
+        yield (
+            metric.name,
+            Meaning(what, metric, exporter.index, vendor, exporter.part, exporter.apart),
+        )
 
 
 async def ask(server: str, read: Meanings, within: float, seconds: float) -> HttpAnswer:
@@ -141,15 +144,17 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
     for one in series:
         if last := one.last():
             newest[one.scrape] = max(last[0], newest.get(one.scrape, 0.0))
-    for one in series:
+    for one in sorted(series, key=lambda one: (one.last() or (0.0,))[0]):
         name, node, last = one.metric.get("__name__", ""), _node(one.metric), one.last()
+        meaning = read.get(name)
         # What the last scrape has not any more is over, such as the reason of a trouble.
-        if not node or last is None or last[0] < newest[one.scrape]:
+        apart = meaning.apart if meaning else 0.0
+        if not node or last is None or last[0] < newest[one.scrape] - apart:
             continue
         if name == AGE:
             ages[node] = last[1]
         elif (
-            (meaning := read.get(name))
+            meaning
             and (node, meaning.part) not in in_parts
             and (key := _device(node, meaning, one.metric))
         ):
@@ -188,7 +193,7 @@ def _by_node(
 ) -> dict[str, HostReport]:
     samples: dict[str, list[Sample]] = {}
     oldest: dict[str, float] = {}
-    for (node, vendor, place), device in told.items():
+    for (node, vendor, place), device in sorted(told.items(), key=itemgetter(0)):
         samples.setdefault(node, []).append(_sample(place, vendor, device))
         oldest[node] = min(device.at, oldest.get(node, math.inf))
     return {

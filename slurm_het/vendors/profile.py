@@ -75,13 +75,15 @@ class Exporter(Struct, frozen=True, forbid_unknown_fields=True):
 
     `index` and `address` are labels: which device a sample is of. A sample with a label `part` is
     of a part of that device, which Slurm counts as a device. A health metric says that a device is
-    well by one of its `well` values.
+    well by one of its `well` values. `apart`: it gives samples a time of their own, and those of
+    one scrape are so many seconds apart at most.
     """
 
     program: str
     index: str = ""
     address: str = ""
     part: str = ""
+    apart: Annotated[float, Meta(ge=0, le=600)] = 0.0
     memory_used: Metric | None = None
     memory_free: Metric | None = None
     memory_total: Metric | None = None

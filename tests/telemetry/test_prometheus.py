@@ -192,6 +192,30 @@ def test_slices_of_cards_are_not_mixed_up_nor_taken_for_cards() -> None:
     assert report.devices == (Sample(1, "nvidia", 9),)
 
 
+def test_cards_whose_samples_have_times_of_their_own_are_all_heard() -> None:
+    """npu-exporter tells when it has read each card, and Prometheus keeps that time."""
+    read = meanings(load_vendors().values())
+    cards: list[tuple[dict[str, str], list[object]]] = [
+        ({"__name__": f"npu_chip_info_{name}", "id": str(card), "instance": "as1:8082"},
+         [[90.0 + 0.03 * card + later, value]])
+        for card in range(8)
+        for name, later, value in (("hbm_used_memory", 0.0, "7"), ("health_status", 4.0, "0"))
+    ]  # fmt: skip
+    name = {"__name__": "npu_chip_info_hbm_used_memory", "id": "8", "instance": "as1:8082"}
+    gone: tuple[dict[str, str], list[object]] = (name, [[70.0, "7"]])
+    (report,) = reports_of(answer(*cards, gone), read, 0.0).values()
+    told = [(one.place, one.used_mib, one.trouble) for one in report.devices]
+    assert told == [(card, 7, UNWELL) for card in range(8)]
+    assert report.age == 10.0
+
+
+def test_what_the_last_scrape_has_not_any_more_is_over() -> None:
+    read = meanings(load_vendors().values())
+    other = USED | {"gpu": "1"}
+    (report,) = reports_of(answer((USED, [[90.0, "1"]]), (other, [[99.0, "2"]])), read, 0).values()
+    assert [(one.place, one.used_mib) for one in report.devices] == [(1, 2)]
+
+
 def test_amounts_that_cannot_be_are_not_known() -> None:
     read = meanings(load_vendors().values())
     (report,) = reports_of(answer((USED, [[90.0, "-5"]])), read, 0.0).values()
