@@ -43,7 +43,7 @@ _MIB = {"MiB": 1.0, "KiB": 1 / 1024, "B": 1 / (1 << 20)}
 
 class Meaning(NamedTuple):
     """What a metric is of a device: of which vendor ('': its label tells), by which label. A sample
-    with a label `part` is of a part of it. `apart`: see Exporter."""
+    with a label `part` is of a part of it. `apart`, `lag`: see Exporter."""
 
     what: str
     metric: Metric
@@ -51,6 +51,7 @@ class Meaning(NamedTuple):
     vendor: str
     part: str = ""
     apart: float = 0.0
+    lag: float = 0.0
 
 
 Meanings = Mapping[str, Meaning]
@@ -92,6 +93,7 @@ class _Told:
     reason: str = ""
     slurm: SlurmPlace | None = None
     at: float = math.inf
+    lag: float = 0.0
 
 
 def meanings(vendors: Iterable[Vendor]) -> dict[str, Meaning]:
@@ -114,7 +116,9 @@ def _of(exporter: Exporter, vendor: str) -> Iterable[tuple[str, Meaning]]:
     for what, metric in means:
         yield (
             metric.name,
-            Meaning(what, metric, exporter.index, vendor, exporter.part, exporter.apart),
+            Meaning(
+                what, metric, exporter.index, vendor, exporter.part, exporter.apart, exporter.lag
+            ),
         )
 
 
@@ -175,7 +179,7 @@ def _take(
 ) -> None:
     at, amount = last
     what, metric = meaning.what, meaning.metric
-    told.at = min(told.at, at)
+    told.at, told.lag = min(told.at, at), max(told.lag, meaning.lag)
     if what == "reason":
         told.reason = short(labels.get("reason", ""))
     elif what == "slurm":
@@ -207,7 +211,10 @@ def _sample(place: int, vendor: str, told: _Told) -> Sample:
     if total is None and used is not None and free is not None:
         total = used + free
     trouble = (told.reason or UNWELL) if told.unwell else ""
-    return Sample(place, vendor, used, total, told.mib.get("foreign"), trouble, slurm=told.slurm)
+    return Sample(
+        place, vendor, used, total, told.mib.get("foreign"), trouble,
+        slurm=told.slurm, lag=told.lag,
+    )  # fmt: skip
 
 
 def _node(labels: Mapping[str, str]) -> str:

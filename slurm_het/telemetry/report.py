@@ -76,6 +76,7 @@ def _plain(sample: Sample) -> Sample:
         trouble=short(sample.trouble),
         model=short(sample.model),
         slurm=sample.slurm and replace(sample.slurm, gres=short(sample.slurm.gres)),
+        lag=0.0,
     )
 
 

@@ -76,7 +76,8 @@ class Exporter(Struct, frozen=True, forbid_unknown_fields=True):
     `index` and `address` are labels: which device a sample is of. A sample with a label `part` is
     of a part of that device, which Slurm counts as a device. A health metric says that a device is
     well by one of its `well` values. `apart`: it gives samples a time of their own, and those of
-    one scrape are so many seconds apart at most.
+    one scrape are so many seconds apart at most. `lag`: what it tells at a scrape it may have read
+    so many seconds before.
     """
 
     program: str
@@ -84,6 +85,7 @@ class Exporter(Struct, frozen=True, forbid_unknown_fields=True):
     address: str = ""
     part: str = ""
     apart: Annotated[float, Meta(ge=0, le=600)] = 0.0
+    lag: Annotated[float, Meta(ge=0, le=600)] = 0.0
     memory_used: Metric | None = None
     memory_free: Metric | None = None
     memory_total: Metric | None = None

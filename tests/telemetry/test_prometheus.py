@@ -115,7 +115,8 @@ def test_a_real_server_has_what_exporters_say(server: str, told: Exporters) -> N
     reports = wait_for(server, "l1", *PAGES).reports
     told.say("l1", {0: 30.0}, lost=(1,))
     assert reports["dgx1"][1].devices == (
-        Sample(0, "nvidia", 30720, 81920), Sample(1, "nvidia", 0, 81920, trouble=UNWELL),
+        Sample(0, "nvidia", 30720, 81920, lag=30),
+        Sample(1, "nvidia", 0, 81920, trouble=UNWELL, lag=30),
     )  # fmt: skip
     assert reports["asc1"][1].devices == (Sample(3, "ascend", 3400, 65536, trouble=UNWELL),)
     assert reports["amd1"][1].devices == (Sample(7, "amd", 1024, 196592),)
@@ -184,7 +185,7 @@ def test_slices_of_cards_are_not_mixed_up_nor_taken_for_cards() -> None:
     elsewhere = (USED | {"Hostname": "n2"}, value)
     told = reports_of(answer(*slices, *cards, elsewhere), read, 0.0)
     assert {node: report.devices for node, report in told.items()} == {
-        "n2": (Sample(0, "nvidia", 70),)
+        "n2": (Sample(0, "nvidia", 70, lag=30),)
     }
     ours = {"__name__": "slurm_het_device_memory_used_bytes", "node": "n1", "vendor": "nvidia"}
     beside = (ours | {"device": "1"}, list[object]([[99.0, str(9 << 20)]]))
@@ -219,7 +220,7 @@ def test_what_the_last_scrape_has_not_any_more_is_over() -> None:
 def test_amounts_that_cannot_be_are_not_known() -> None:
     read = meanings(load_vendors().values())
     (report,) = reports_of(answer((USED, [[90.0, "-5"]])), read, 0.0).values()
-    assert (report.age, report.devices) == (10.0, (Sample(0, "nvidia"),))
+    assert (report.age, report.devices) == (10.0, (Sample(0, "nvidia", lag=30),))
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b'{"data": 7}', b"[" * 100_000, b"\xff\xfe"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from slurm_het.core.measured import MIB, OF_NODE, Measured
 from slurm_het.core.model import Device, Node
@@ -30,7 +31,8 @@ class Sample:
     """What one device said at one time. `place`: its place among the node's devices of its vendor,
     as its driver counts them; `slurm`: as Slurm does, None if nothing tells it.
 
-    `foreign_mib` is what processes of no job of Slurm's have of it; None is not known.
+    `foreign_mib` is what processes of no job of Slurm's have of it; None is not known. `lag`: it
+    may be so many seconds older than it says.
     """
 
     place: int
@@ -41,6 +43,7 @@ class Sample:
     trouble: str = ""
     model: str = ""
     slurm: SlurmPlace | None = None
+    lag: float = 0.0
 
 
 def with_measured(node: Node, measured: Iterable[Measured]) -> Node:
@@ -112,13 +115,22 @@ class _Rise:
     counts: int = 0
 
 
+class _Seen(NamedTuple):
+    """When samples were taken, of when Slurm's records are, and for how long an excess is to show
+    before it counts. Seconds."""
+
+    taken: float
+    recorded: float
+    steady: float
+
+
 @dataclass
 class Excesses:
     """Follows what the devices say, and tells what counts of it. Times in seconds that never go
     back.
 
     An excess of no more than `tolerance_gib` is none. It rises once samples have shown it for
-    `steady_seconds`, and Slurm's records of that time agree; it falls at once.
+    `steady_seconds` and their lag, and Slurm's records of that time agree; it falls at once.
     """
 
     tolerance_gib: int
@@ -130,11 +142,13 @@ class Excesses:
         self, node: Node, samples: Sequence[Sample], taken: float, recorded: float
     ) -> tuple[Measured, ...]:
         """What counts by samples `taken` then, on a node that Slurm `recorded` so at its time."""
+        lag = max((sample.lag for sample in samples), default=0.0)
+        seen = _Seen(taken, recorded, self.steady_seconds + lag)
         placed = devices_of(samples, node)
-        rows = [self._measured(sample, device, taken, recorded) for sample, device in placed]
+        rows = [self._measured(sample, device, seen) for sample, device in placed]
         if not placed:
-            rows += self._of_each(samples, node, taken, recorded)
-            rows += self._of_node(samples, node, taken, recorded)
+            rows += self._of_each(samples, node, seen)
+            rows += self._of_node(samples, node, seen)
         elif len(placed) < len(node.devices):  # one of the others may be Slurm's, or none of them
             known = {id(sample) for sample, _ in placed}
             rows += [_unplaced(s) for s in samples if id(s) not in known and s.trouble]
@@ -145,36 +159,32 @@ class Excesses:
         for key in [key for key in self._rises if key[0] == name]:
             del self._rises[key]
 
-    def _of_each(
-        self, samples: Sequence[Sample], node: Node, taken: float, recorded: float
-    ) -> Iterator[Measured]:
+    def _of_each(self, samples: Sequence[Sample], node: Node, seen: _Seen) -> Iterator[Measured]:
         """What is true of each of Slurm's devices, whichever of the samples is its own."""
         if len(samples) != len(node.devices):
             return
         trouble = samples[0].trouble if all(sample.trouble for sample in samples) else ""
         for device in node.devices:
             least = min(self._excess(sample, device) for sample in samples)
-            counts = self._counting((node.name, device.index), least, taken, recorded)
+            counts = self._counting((node.name, device.index), least, seen)
             if counts or trouble:
                 yield Measured(device.index, excess_gib=counts, trouble=trouble)
 
-    def _of_node(
-        self, samples: Sequence[Sample], node: Node, taken: float, recorded: float
-    ) -> Iterator[Measured]:
+    def _of_node(self, samples: Sequence[Sample], node: Node, seen: _Seen) -> Iterator[Measured]:
         """What the devices say, and what all of them together have beyond what Slurm gave away."""
         used = sum(-(-(sample.used_mib or 0) // MIB) for sample in samples)
         foreign = sum(-(-(sample.foreign_mib or 0) // MIB) for sample in samples)
         excess = max(used - sum(device.occupied_gib for device in node.devices), foreign)
         if excess <= self.tolerance_gib * len(samples):
             excess = 0
-        counts = self._counting((node.name, OF_NODE), excess, taken, recorded)
+        counts = self._counting((node.name, OF_NODE), excess, seen)
         for sample in samples:
             yield replace(_unplaced(sample), excess_gib=counts)
             counts = 0
 
-    def _measured(self, sample: Sample, device: Device, taken: float, recorded: float) -> Measured:
+    def _measured(self, sample: Sample, device: Device, seen: _Seen) -> Measured:
         key = device.node, device.index
-        counts = self._counting(key, self._excess(sample, device), taken, recorded)
+        counts = self._counting(key, self._excess(sample, device), seen)
         return replace(_unplaced(sample), index=device.index, excess_gib=counts)
 
     def _excess(self, sample: Sample, device: Device) -> int:
@@ -186,16 +196,16 @@ class Excesses:
         excess = max(beyond, foreign)
         return excess if excess > self.tolerance_gib else 0
 
-    def _counting(self, key: tuple[str, int], excess: int, taken: float, recorded: float) -> int:
+    def _counting(self, key: tuple[str, int], excess: int, seen: _Seen) -> int:
         if not excess:
             self._rises.pop(key, None)
             return 0
-        rise = self._rises.setdefault(key, _Rise(taken, excess))
+        rise = self._rises.setdefault(key, _Rise(seen.taken, excess))
         rise.least = min(rise.least, excess)
         rise.counts = min(rise.counts, excess)
-        if taken - rise.first >= self.steady_seconds and recorded >= rise.first:
+        if seen.taken - rise.first >= seen.steady and seen.recorded >= rise.first:
             rise.counts = max(rise.counts, rise.least)
-            rise.first, rise.least = taken, excess
+            rise.first, rise.least = seen.taken, excess
         return rise.counts
 
 

@@ -175,6 +175,15 @@ def test_a_spike_does_not_count() -> None:
     assert excesses.see(node, (sample(30),), 7.0, 7.0)[0].excess_gib == 30
 
 
+def test_what_an_exporter_has_read_a_while_ago_is_no_strangers() -> None:
+    """DCGM exporter reads each 30 s, and tells that as of now: a job that has ended since then."""
+    excesses, node = Excesses(4, 3.0), a_node()
+    late = sample(30, lag=30.0)
+    for taken in (0.0, 5.0, 15.0, 30.0):
+        assert not excesses.see(node, (late,), taken, taken)[0].excess_gib
+    assert excesses.see(node, (late,), 33.0, 33.0)[0].excess_gib == 30
+
+
 def test_what_an_idle_one_has_for_itself_is_nobodys() -> None:
     node = a_node()
     seen = [*devices_of([sample(3.5, 0), sample(3.6, 1), sample(30, 2)], node)]
