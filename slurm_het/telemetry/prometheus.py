@@ -144,13 +144,15 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
     # Slurm counts the parts through, and in which order an exporter of cards does not tell.
     parts = {meaning.part for meaning in read.values()} - {""}
     in_parts = {(_node(s.metric), part) for s in series for part in parts if s.metric.get(part)}
+    # Their places are not het-exporter's, which tells of all vendors' devices.
+    ours = {_node(s.metric) for s in series if (m := _meaning(read, s)) and not m.vendor}
     newest: dict[tuple[str, str], float] = {}
     for one in series:
         if last := one.last():
             newest[one.scrape] = max(last[0], newest.get(one.scrape, 0.0))
     for one in sorted(series, key=lambda one: (one.last() or (0.0,))[0]):
         name, node, last = one.metric.get("__name__", ""), _node(one.metric), one.last()
-        meaning = read.get(name)
+        meaning = _meaning(read, one)
         # What the last scrape has not any more is over, such as the reason of a trouble.
         apart = meaning.apart if meaning else 0.0
         if not node or last is None or last[0] < newest[one.scrape] - apart:
@@ -160,10 +162,15 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
         elif (
             meaning
             and (node, meaning.part) not in in_parts
+            and not (meaning.vendor and node in ours)
             and (key := _device(node, meaning, one.metric))
         ):
             _take(told.setdefault(key, _Told()), meaning, last, one.metric)
     return _by_node(told, ages, answer.date or now)
+
+
+def _meaning(read: Meanings, series: _Series) -> Meaning | None:
+    return read.get(series.metric.get("__name__", ""))
 
 
 def _device(node: str, meaning: Meaning, labels: Mapping[str, str]) -> tuple[str, str, int] | None:

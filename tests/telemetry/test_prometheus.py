@@ -210,6 +210,16 @@ def test_cards_whose_samples_have_times_of_their_own_are_all_heard() -> None:
     assert report.age == 10.0
 
 
+def test_a_vendors_exporter_is_not_mixed_up_with_het_exporter() -> None:
+    """DCGM exporter counts by PCI address, het-exporter by the numbers of the files."""
+    read = meanings(load_vendors().values())
+    labels = {"node": "n1", "vendor": "nvidia", "device": "0"}
+    name = {"__name__": "slurm_het_device_memory_used_bytes"}
+    told = answer((USED, [[99.0, "70"]]), (labels | name, [[99.0, str(9 << 20)]]))
+    (report,) = reports_of(told, read, 0.0).values()
+    assert report.devices == (Sample(0, "nvidia", 9),)
+
+
 def test_what_the_last_scrape_has_not_any_more_is_over() -> None:
     read = meanings(load_vendors().values())
     other = USED | {"gpu": "1"}
