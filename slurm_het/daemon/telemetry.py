@@ -129,8 +129,7 @@ class Telemetry:
         """
         if not self._counts:
             return NONE
-        oldest = self.ticks() - self.settings.stale_seconds
-        for name in [n for n, (taken, _) in self.heard.items() if taken < oldest]:
+        for name in [name for name, heard in self.heard.items() if not self._fresh(*heard)]:
             self._forget(name)
         return dict(self._counts)
 
@@ -181,7 +180,7 @@ class Telemetry:
         self._base(recorded.inventory)
         for name, (taken, report) in news.reports.items():
             self.failures.pop(name, None)
-            if taken >= self.ticks() - self.settings.stale_seconds:
+            if self._fresh(taken, report):
                 self.heard[name] = taken, report
                 self._note_peaks(report)
                 self._look(name, recorded)
@@ -195,6 +194,9 @@ class Telemetry:
                 log.warning("%s: %s", name, said)
         if changed:
             self.wake()
+
+    def _fresh(self, taken: float, report: HostReport) -> bool:
+        return taken >= self.ticks() - report.stale(self.settings.stale_seconds)
 
     def _look(self, name: str, recorded: Recorded) -> None:
         taken, report = self.heard[name]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import quote
@@ -75,6 +76,12 @@ class _Series(msgspec.Struct):
             return None
         return (at, amount) if math.isfinite(at) and math.isfinite(amount) else None
 
+    @property
+    def every(self) -> float:
+        """From one sample to the next, where it has two."""
+        times = [at for at, _ in self.values if math.isfinite(at)]
+        return min((b - a for a, b in pairwise(times) if b > a), default=0.0)
+
 
 class _Result(msgspec.Struct):
     result: list[_Series]
@@ -94,6 +101,7 @@ class _Told:
     slurm: SlurmPlace | None = None
     at: float = math.inf
     lag: float = 0.0
+    every: float = 0.0
 
 
 def meanings(vendors: Iterable[Vendor]) -> dict[str, Meaning]:
@@ -165,7 +173,9 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
             and not (meaning.vendor and node in ours)
             and (key := _device(node, meaning, one.metric))
         ):
-            _take(told.setdefault(key, _Told()), meaning, last, one.metric)
+            device = told.setdefault(key, _Told())
+            device.every = max(device.every, one.every)
+            _take(device, meaning, last, one.metric)
     return _by_node(told, ages, answer.date or now)
 
 
@@ -204,13 +214,16 @@ def _by_node(
 ) -> dict[str, HostReport]:
     samples: dict[str, list[Sample]] = {}
     oldest: dict[str, float] = {}
+    every: dict[str, float] = {}
     for (node, vendor, place), device in sorted(told.items(), key=itemgetter(0)):
         samples.setdefault(node, []).append(_sample(place, vendor, device))
         oldest[node] = min(device.at, oldest.get(node, math.inf))
-    return {
-        node: HostReport(max(0.0, now - oldest[node]) + max(0.0, ages.get(node, 0.0)), tuple(those))
-        for node, those in samples.items()
-    }
+        every[node] = max(device.every, every.get(node, 0.0))
+    reports = {}
+    for node, those in samples.items():
+        age = max(0.0, now - oldest[node]) + max(0.0, ages.get(node, 0.0))
+        reports[node] = HostReport(age, tuple(those), every=every[node])
+    return reports
 
 
 def _sample(place: int, vendor: str, told: _Told) -> Sample:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -19,11 +20,12 @@ from slurm_het.errors import HetError
 from slurm_het.pipes import LENGTH
 from slurm_het.telemetry import prometheus
 from slurm_het.telemetry.http import get
-from slurm_het.telemetry.report import HostReport, hear
+from slurm_het.telemetry.report import MOST_STALE, HostReport, hear
 from slurm_het.vendors import load_vendors
 
 AT_ONCE = 128  # exporters that are asked at one time
 MAX_REPORT = 4 << 20
+LOOK_SECONDS = 600.0
 FRAME_SECONDS = 0.25  # what comes within this time is told together
 
 
@@ -82,11 +84,11 @@ def _news(told: Iterable[tuple[str, HostReport | str]]) -> News:
     return News(reports, {node: why for node, why in told if isinstance(why, str)})
 
 
-async def from_prometheus(sources: Sources) -> News:
-    """Ask the Prometheus server once."""
+async def from_prometheus(sources: Sources, within: float = MOST_STALE) -> News:
+    """Ask the Prometheus server once for what it has of the last `within` seconds."""
     try:
         read = prometheus.meanings(load_vendors().values())
-        answer = await prometheus.ask(sources.prometheus, read, sources.stale, sources.deadline)
+        answer = await prometheus.ask(sources.prometheus, read, within, sources.deadline)
         return _news(prometheus.reports_of(answer, read, time.time()).items())
     except HetError as error:
         return News(failures={"": error.message})
@@ -94,10 +96,33 @@ async def from_prometheus(sources: Sources) -> News:
         return News(failures={"": _why(error)})
 
 
-async def sweep(sources: Sources) -> AsyncIterator[News]:
+@dataclass
+class LookBack:
+    """Of how much time Prometheus is asked: of the last samples of those that are scraped most
+    seldom, which is looked for once in a while."""
+
+    stale: float
+    seconds: float = MOST_STALE
+    looked_at: float = float("-inf")
+
+    def next(self, now: float) -> float:
+        """The seconds to ask for."""
+        if now >= self.looked_at + LOOK_SECONDS:
+            self.seconds, self.looked_at = max(self.stale, MOST_STALE), now
+        return self.seconds
+
+    def heard(self, news: News) -> None:
+        """What came of it."""
+        if news.reports:
+            self.seconds = max(report.stale(self.stale) for _, report in news.reports.values())
+
+
+async def sweep(sources: Sources, window: LookBack) -> AsyncIterator[News]:
     """Ask everybody once."""
     if sources.prometheus:
-        yield await from_prometheus(sources)
+        news = await from_prometheus(sources, window.next(time.monotonic()))
+        window.heard(news)
+        yield news
     if sources.exporters:
         async for news in from_exporters(sources):
             yield news
@@ -105,9 +130,10 @@ async def sweep(sources: Sources) -> AsyncIterator[News]:
 
 async def run(sources: Sources) -> None:
     """Ask everybody again and again; tell on standard output."""
+    window = LookBack(sources.stale)
     while True:
         began = time.monotonic()
-        async for news in sweep(sources):
+        async for news in sweep(sources, window):
             payload = msgspec.msgpack.encode(news)
             await asyncio.to_thread(_write, LENGTH.pack(len(payload)) + payload)
         await asyncio.sleep(max(0.1, began + sources.every - time.monotonic()))

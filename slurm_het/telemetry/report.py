@@ -11,6 +11,8 @@ from slurm_het.core.syntax.printable import clean
 
 MAX_DEVICES = 1024
 MAX_TEXT = 120
+MISSED = 2.5  # of the time between two readings
+MOST_STALE = 300.0  # Prometheus itself has nothing to say of what is older
 MAX_MIB = 1 << 40
 MAX_NUMBER = (1 << 32) - 1  # of jobs and users
 
@@ -31,13 +33,19 @@ class JobUse(msgspec.Struct, frozen=True):
 class HostReport(msgspec.Struct, frozen=True):
     """The devices of a host as they were `age` seconds ago, and what jobs have of them.
 
-    `failure`: why they could not be read anew since; '' if they could.
+    `failure`: why they could not be read anew since; '' if they could. `every`: seconds from one
+    reading to the next, 0 if that is not known.
     """
 
     age: float = 0.0
     devices: tuple[Sample, ...] = ()
     jobs: tuple[JobUse, ...] = ()
     failure: str = ""
+    every: float = 0.0
+
+    def stale(self, seconds: float) -> float:
+        """For so long it counts: `seconds`, or until two readings have been missed."""
+        return max(seconds, min(MOST_STALE, MISSED * self.every))
 
 
 def hear(body: bytes) -> HostReport:

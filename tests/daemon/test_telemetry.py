@@ -38,12 +38,12 @@ class Bench:
     def wake(self) -> None:
         self.woken += 1
 
-    def say(self, used_gib: int, *, age: float = 0.0, trouble: str = "") -> None:
+    def say(self, used_gib: int, *, age: float = 0.0, trouble: str = "", every: float = 0) -> None:
         """What l40s1:0 says, and that the others there are idle."""
         place = [SlurmPlace("gpu", n, 4) for n in range(4)]
         samples = tuple(Sample(n, "nvidia", 0, 48 * GIB, slurm=place[n]) for n in range(1, 4))
         first = Sample(0, "nvidia", used_gib * GIB, 48 * GIB, trouble=trouble, slurm=place[0])
-        report = HostReport(age, (first, *samples))
+        report = HostReport(age, (first, *samples), every=every)
         self.telemetry.hear(News({"l40s1": (self.now - age, report)}))
 
     def ails(self) -> list[Measured]:
@@ -82,6 +82,20 @@ def test_who_is_silent_counts_no_more() -> None:
     assert "l40s1: refused" in bench.telemetry.trouble
     bench.say(0)
     assert (bench.telemetry.trouble, bench.telemetry.status()["silent"]) == ("", {})
+
+
+def test_who_is_read_seldom_is_believed_until_two_readings_are_missed() -> None:
+    """Prometheus' own default is a minute."""
+    bench = Bench()
+    bench.say(0, trouble="lost", every=60.0)
+    for _ in range(30):
+        bench.now += 5
+        assert [m.trouble for m in bench.ails()] == ["lost"]
+    bench.now += 5
+    assert bench.ails() == []
+    bench.say(0, trouble="lost", every=1e9)
+    bench.now += 301
+    assert bench.ails() == []
 
 
 def test_nodes_that_slurm_has_not_are_nobodys() -> None:

@@ -16,7 +16,7 @@ from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.errors import HetError
 from slurm_het.telemetry.http import HttpAnswer
 from slurm_het.telemetry.prometheus import UNWELL, meanings, reports_of
-from slurm_het.telemetry.reader import News, Sources, from_prometheus
+from slurm_het.telemetry.reader import LookBack, News, Sources, from_prometheus
 from slurm_het.vendors import load_vendors
 from tests.support.exporters import Exporters, exporters
 from tests.support.prometheus import need_prometheus
@@ -218,6 +218,27 @@ def test_a_vendors_exporter_is_not_mixed_up_with_het_exporter() -> None:
     told = answer((USED, [[99.0, "70"]]), (labels | name, [[99.0, str(9 << 20)]]))
     (report,) = reports_of(told, read, 0.0).values()
     assert report.devices == (Sample(0, "nvidia", 9),)
+
+
+def test_how_often_a_node_is_scraped_is_learned_and_asked_for() -> None:
+    read = meanings(load_vendors().values())
+    first, second, third = (USED | {"Hostname": n, "instance": n} for n in ("n1", "n2", "n3"))
+    told = answer(
+        (first, [[0.0, "1"], [60.0, "1"], [180.0, "1"]]),  # one scrape was missed
+        (second, [[15.0, "1"], [30.0, "1"]]),
+        (third, [[30.0, "1"]]),
+    )
+    reports = reports_of(told, read, 0.0)
+    every = {node: report.every for node, report in reports.items()}
+    assert every == {"n1": 60.0, "n2": 15.0, "n3": 0.0}
+    window, news = LookBack(45.0), News({node: (0.0, r) for node, r in reports.items()})
+    assert window.next(0.0) == 300.0
+    window.heard(news)
+    assert window.next(5.0) == 150.0
+    window.heard(News({"n2": (0.0, reports["n2"])}))
+    assert window.next(10.0) == 45.0
+    assert window.next(700.0) == 300.0
+    assert LookBack(1000.0).next(0.0) == 1000.0
 
 
 def test_what_the_last_scrape_has_not_any_more_is_over() -> None:
