@@ -97,7 +97,7 @@ class Telemetry:
         self.settings = settings
         self.heard: dict[str, tuple[float, HostReport]] = {}
         self.failures: dict[str, str] = {}
-        self.peaks: dict[tuple[int, int], int] = {}  # MiB of one device, by job id and user
+        self.peaks: dict[tuple[int, int, str], int] = {}  # MiB, by job id, user and node
         self._counts: dict[str, tuple[Measured, ...]] = {}
         self._excesses = Excesses(settings.tolerance_gib, settings.steady_seconds)
         self._based = float("-inf")
@@ -135,7 +135,8 @@ class Telemetry:
 
     def peak_of(self, job: Job) -> int:
         """The most MiB that a job was seen to take of one device; 0: not known."""
-        return self.peaks.get((job.id, job.uid), 0)
+        nodes = hostlist.expand_readable(job.nodes)
+        return max((self.peaks.get((job.id, job.uid, node), 0) for node in nodes), default=0)
 
     def uses(self) -> Iterator[Use]:
         """What jobs have of devices that are shared, where that is told."""
@@ -182,7 +183,7 @@ class Telemetry:
             self.failures.pop(name, None)
             if self._fresh(taken, report):
                 self.heard[name] = taken, report
-                self._note_peaks(report)
+                self._note_peaks(name, report)
                 self._look(name, recorded)
         changed = [n for n, was in before.items() if _ailing(self._counts.get(n, ())) != was]
         for name in changed:
@@ -203,9 +204,9 @@ class Telemetry:
         if node := recorded.inventory.nodes.get(name):
             self._counts[name] = self._excesses.see(node, report.devices, taken, recorded.ticks)
 
-    def _note_peaks(self, report: HostReport) -> None:
+    def _note_peaks(self, node: str, report: HostReport) -> None:
         for use in report.jobs:
-            key = use.job, use.uid
+            key = use.job, use.uid, node  # of others' jobs a node says what it likes
             self.peaks[key] = max(use.used_mib, self.peaks.pop(key, 0))  # the newest are the last
         while len(self.peaks) > MOST_PEAKS:
             del self.peaks[next(iter(self.peaks))]

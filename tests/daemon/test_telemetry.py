@@ -11,13 +11,14 @@ import pytest
 from slurm_het.core.cluster.ailing import Sample, SlurmPlace
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.measured import Measured
+from slurm_het.core.model import Job
 from slurm_het.daemon.telemetry import Recorded, Telemetry, sources_of
 from slurm_het.errors import HetError
 from slurm_het.settings import TelemetrySettings
 from slurm_het.telemetry.exporter import application, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.reader import News
-from slurm_het.telemetry.report import HostReport
+from slurm_het.telemetry.report import HostReport, JobUse
 from tests.support import world
 
 GIB = 1024
@@ -62,6 +63,18 @@ def test_a_cycle_is_woken_when_what_counts_has_changed() -> None:
     assert bench.woken == 1
     bench.say(1)
     assert (bench.ails(), bench.woken) == ([], 2)
+
+
+def test_a_nodes_word_of_a_job_counts_only_where_the_job_is() -> None:
+    bench = Bench()
+    here, there = (Job(7, uid=1001, nodes=nodes) for nodes in ("l40s[1-2]", "l40s2"))
+    for used in (5, 30, 20):
+        use = JobUse(7, 1001, 0, "nvidia", used * GIB)
+        report = HostReport(jobs=(use, JobUse(7, 1, 0, "nvidia", 40 * GIB)))
+        bench.telemetry.hear(News({"l40s1": (bench.now, report)}))
+    assert bench.telemetry.peak_of(here) == 30 * GIB
+    assert bench.telemetry.peak_of(there) == 0
+    assert bench.telemetry.peak_of(Job(7, uid=1001)) == 0
 
 
 def test_trouble_counts_at_once() -> None:
