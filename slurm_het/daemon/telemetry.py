@@ -21,7 +21,7 @@ from slurm_het.children import kill_child
 from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of, what_ails_node
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.overruns import Use
-from slurm_het.core.measured import Measured
+from slurm_het.core.measured import OF_NODE, Measured
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
@@ -99,6 +99,7 @@ class Telemetry:
         self.failures: dict[str, str] = {}
         self.peaks: dict[tuple[int, int, str], int] = {}  # MiB, by job id, user and node
         self._counts: dict[str, tuple[Measured, ...]] = {}
+        self._told: dict[str, dict[tuple[int, str], int]] = {}  # the GiB of what ailed, by node
         self._excesses = Excesses(settings.tolerance_gib, settings.steady_seconds)
         self._based = float("-inf")
 
@@ -170,7 +171,6 @@ class Telemetry:
 
     def hear(self, news: News) -> None:
         """Take over what is new, and see what counts of it."""
-        before = {name: _ailing(self._counts.get(name, ())) for name in news.reports}
         for name, why in news.failures.items():
             if name not in self.failures:
                 log.warning("no word of %s's devices: %s", name or "Prometheus", why)
@@ -185,16 +185,34 @@ class Telemetry:
                 self.heard[name] = taken, report
                 self._note_peaks(name, report)
                 self._look(name, recorded)
-        changed = [n for n, was in before.items() if _ailing(self._counts.get(n, ())) != was]
-        for name in changed:
-            was = {index for index, _, _ in before[name]}
-            for measured in self._counts.get(name, ()):
-                if not measured.of_node and (measured.ails or measured.index in was):
-                    log.warning("%s:%d %s", name, measured.index, told(measured))
-            if said := what_ails_node(self._counts.get(name, ())):
-                log.warning("%s: %s", name, said)
+        changed = [name for name in news.reports if self._has_changed(name)]
         if changed:
             self.wake()
+
+    def _has_changed(self, name: str) -> bool:
+        """Whether what ails a node's devices is another than was told last; the log tells of it.
+
+        What a stranger has goes up and down by a GiB: that is no news.
+        """
+        was, counts = self._told.get(name, {}), self._counts.get(name, ())
+        now = {(m.index, m.trouble): m.excess_gib for m in counts if m.ails}
+        far = {OF_NODE: self.settings.tolerance_gib * sum(m.of_node for m in counts)}
+        news = {
+            key
+            for key in now.keys() & was.keys()
+            if abs(now[key] - was[key]) > far.get(key[0], self.settings.tolerance_gib)
+        }
+        if not (news := news | (now.keys() ^ was.keys())):
+            return False
+        near = {key: was[key] for key in was.keys() - news}
+        self._told[name] = now | near
+        indexes = {index for index, _ in news}
+        for measured in counts:
+            if not measured.of_node and measured.index in indexes:
+                log.warning("%s:%d %s", name, measured.index, told(measured))
+        if OF_NODE in indexes and (said := what_ails_node(counts)):
+            log.warning("%s: %s", name, said)
+        return indexes != {OF_NODE}  # that closes nothing
 
     def _fresh(self, taken: float, report: HostReport) -> bool:
         return taken >= self.ticks() - report.stale(self.settings.stale_seconds)
@@ -227,6 +245,7 @@ class Telemetry:
     def _forget(self, name: str) -> None:
         self.heard.pop(name)
         self._counts.pop(name, None)
+        self._told.pop(name, None)
         self._excesses.forget(name)
 
     async def _run(self) -> None:
@@ -279,13 +298,13 @@ def address_of(url: str, node: str) -> str:
     return f"{url if '://' in url else f'http://{url}'}/devices"
 
 
-def _ailing(measured: tuple[Measured, ...]) -> tuple[tuple[int, int, str], ...]:
-    return tuple((m.index, m.excess_gib, m.trouble) for m in measured if m.ails)
-
-
 def told(measured: Measured) -> str:
     """What ails a device, in words."""
     if measured.trouble:
         return f"must not be used: {measured.trouble}"
+    if not measured.ails:
+        return "is well again"
+    if measured.used_gib is None:  # it may be any of those that are so full
+        return f"has {measured.excess_gib} GiB at least in use beyond what Slurm gave away"
     beyond = f"{measured.excess_gib} of them beyond what Slurm gave away"
-    return f"has {measured.used_gib} GiB in use, {beyond}" if measured.ails else "is well again"
+    return f"has {measured.used_gib} GiB in use, {beyond}"

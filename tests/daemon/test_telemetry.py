@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,34 @@ def test_a_cycle_is_woken_when_what_counts_has_changed() -> None:
     assert bench.woken == 1
     bench.say(1)
     assert (bench.ails(), bench.woken) == ([], 2)
+
+
+def test_what_goes_up_and_down_a_little_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    for used in (30, 30, *([31, 34, 32, 29, 33] * 9)):
+        bench.say(used)
+        bench.now += 4
+    assert (bench.woken, len(caplog.records)) == (1, 1)
+    assert bench.ails()[0].excess_gib == 29, "the next cycle counts by what is so now"
+    for used in (40, 40, 40):
+        bench.say(used)
+        bench.now += 4
+    assert (bench.woken, bench.ails()[0].excess_gib) == (2, 40)
+    for used in (36, 35, 34):  # bit by bit
+        bench.say(used)
+    assert bench.woken == 3
+
+
+def test_what_closes_nothing_is_told_and_wakes_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    full = tuple(Sample(n, "nvidia", 30 * GIB * (n < 2), 48 * GIB) for n in range(4))
+    for taken in range(3):
+        report = HostReport(devices=(*full[:3], replace(full[3], used_mib=taken * GIB)))
+        bench.telemetry.hear(News({"l40s1": (bench.now, report)}))
+        bench.now += 4
+    assert bench.woken == 0
+    (record,) = caplog.records
+    assert "l40s1: which of its devices is not known: 60 GiB in use beyond" in record.getMessage()
 
 
 def test_a_nodes_word_of_a_job_counts_only_where_the_job_is() -> None:
