@@ -112,9 +112,9 @@ class LookBack:
         return self.seconds
 
     def heard(self, news: News) -> None:
-        """What came of it."""
-        if news.reports:
-            self.seconds = max(report.stale(self.stale) for _, report in news.reports.values())
+        """What came of it. So much may have been too much for the server, or too late."""
+        stale = (report.stale(self.stale) for _, report in news.reports.values())
+        self.seconds = max(stale, default=self.stale)
 
 
 async def sweep(sources: Sources, window: LookBack) -> AsyncIterator[News]:

@@ -238,6 +238,8 @@ def test_how_often_a_node_is_scraped_is_learned_and_asked_for() -> None:
     window.heard(News({"n2": (0.0, reports["n2"])}))
     assert window.next(10.0) == 45.0
     assert window.next(700.0) == 300.0
+    window.heard(News(failures={"": "no answer within 3 s"}))
+    assert window.next(705.0) == 45.0
     assert LookBack(1000.0).next(0.0) == 1000.0
 
 
