@@ -13,7 +13,7 @@ import yaml
 from slurm_het.config import KEYS, load_config
 from slurm_het.core.catalog import DeviceType
 from slurm_het.core.jobs.admission import Admitted, admit_message
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, own_first
 from slurm_het.core.policy import ExpectedJob, GresName, Rule, Weights
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
@@ -89,7 +89,8 @@ def test_a_script_gets_what_the_table_says(
     )
     types = fitting_types(what, inventory().types, policy())
     largest = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
-    found = {p.partition for p in fitting_pools(what, types, largest, policy())}
+    able = fitting_pools(what, types, largest, policy())
+    found = {p.partition for p in own_first(able, what, types)}
     by_features = reachable(sent.get("features", ""))
     assert found & by_features == set(pools.split(", "))
     for field in ("tres_per_node", "tres_per_job"):

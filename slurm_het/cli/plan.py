@@ -19,7 +19,9 @@ from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.asked import Anew, adoption, updated
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.paces import Pace, Paces, speeds_of
+from slurm_het.core.jobs.reading import suits_anew
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
@@ -139,13 +141,14 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
 async def _adopted(prepared: Prepared, slurm: SlurmClient, memory: Memory) -> Snapshot:
     """The snapshot, the strays classified, as hetd does before it plans them."""
     jobs = {job.id: job for job in prepared.snapshot.jobs}
+    facts = ClusterFacts.of(prepared.snapshot, prepared.inventory, prepared.policy)
     for number in prepared.strays:
         script = await slurm.batch_script(number)
         anew = Anew(jobs[number], script)
         try:
-            jobs[number] = updated(
-                jobs[number], adoption(anew, prepared.policy, prepared.inventory)
-            )
+            suits = suits_anew(jobs[number], facts)
+            update = adoption(anew, facts.policy, facts.inventory, suits=suits)
+            jobs[number] = updated(jobs[number], update)
         except HetError:
             memory.not_adopted.add(number)
     return replace(prepared.snapshot, jobs=tuple(jobs.values()))

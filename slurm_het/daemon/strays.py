@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
-from slurm_het.core.jobs.reading import Handover
+from slurm_het.core.jobs.reading import Handover, suits_anew
 from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job
@@ -184,13 +184,13 @@ class Strays:
 
     async def adopt(self, prepared: Prepared) -> None:
         """Classify gated jobs that the hook could not (it was cut off, or came later), and anew
-        those whose users have changed what they ask for since.
+        those that have changed since, or whose pools have.
 
         They are planned from the next snapshot on.
         """
         strays = [job for job in prepared.snapshot.jobs if job.id in prepared.strays]
-        inventory = prepared.inventory
-        await asyncio.gather(*(self._adopt_one(job, inventory) for job in strays[:MAX_AT_ONCE]))
+        facts = ClusterFacts.of(prepared.snapshot, prepared.inventory, self.policy)
+        await asyncio.gather(*(self._adopt_one(job, facts) for job in strays[:MAX_AT_ONCE]))
 
     def _adopt_again(self, observed: Observed) -> None:
         """Whose record says something else since he was not adopted is looked at once more."""
@@ -201,11 +201,12 @@ class Strays:
             elif job.id in known:
                 self._asked[job.id] = known[job.id]
 
-    async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
+    async def _adopt_one(self, job: Job, facts: ClusterFacts) -> None:
         script = await self.slurm.batch_script(job.id)
         anew = Anew(job, script)
         try:
-            fields = adoption(anew, self.policy, inventory, self.trials.known)
+            known, suits = self.trials.known, suits_anew(job, facts)
+            fields = adoption(anew, self.policy, facts.inventory, known, suits)
             # Not by its id: of an array that is all its tasks, those that run too.
             await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.core.syntax import hostlist
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox, with_partitions
 
@@ -19,6 +20,9 @@ NODES = """
 - {name: y2, type: mi210, devices: 4, cpus: 16, memory_gib: 64, pool: train-y, scenario: training}
 - {name: "z[1-2]", type: h200, devices: 4, cpus: 16, memory_gib: 64, pool: train-z,
    scenario: training}
+- {name: w1, type: mi250, devices: 4, cpus: 16, memory_gib: 32, pool: infer-w, scenario: inference}
+- {name: "w[2-3]", type: mi250, devices: 4, cpus: 16, memory_gib: 64, pool: train-w,
+   scenario: training}
 """
 OPTIONS = {
     "train-a": "DefMemPerGPU=32000",
@@ -26,6 +30,7 @@ OPTIONS = {
     "train-x": "Nodes=x[1-2] OverSubscribe=EXCLUSIVE",
     "train-y": "Nodes=y[1-2] MaxCPUsPerNode=6",
     "train-z": "MinNodes=2",
+    "infer-w": "MaxTime=60",
 }
 TRAIN = "torchrun train.py\nsleep 60"
 SERVE = "vllm serve x &\nsleep 60"
@@ -99,3 +104,34 @@ def test_a_job_that_leaves_its_nodes_open_gets_as_many_as_its_pool_wants(cluster
     assert cluster.wait_started(key, 20)["NodeList"] == "z[1-2]"
     one = cluster.sbatch("--gres=gpu:h200:1", "-N1", "--mem=1G", "-t5", script=TRAIN)
     cluster.wait("it waits", lambda: "MinNodes=2" in row(cluster, one), 20)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--gres=gpu:mi250:4", "-N2"), ("--gres=gpu:mi250:1", "--mem=50G"),
+     ("--gres=gpu:mi250:1", "-t180"), ("--gres=gpu:mi250:4", "-N2", "-paccel")],
+)  # fmt: skip
+def test_a_job_that_its_own_pools_cannot_take_uses_the_others(
+    cluster: Cluster, options: tuple[str, ...]
+) -> None:
+    """As plain Slurm would: it does not wait beside idle devices for ever."""
+    key = cluster.sbatch("-t5", "--mem=1G", *options, script=SERVE)
+    assert {"w2", "w3"} >= set(hostlist.expand(cluster.wait_started(key, 20)["NodeList"]))
+    assert "no inference pool can hold it and allows it" in cluster.tool("admin", "why", key)
+
+
+def test_a_job_whose_own_pool_is_closed_after_it_came_uses_the_others(cluster: Cluster) -> None:
+    """And that one again once it is open."""
+    asked = "--gres=gpu:mi250:4", "--mem=1G", "-t5"
+    first, second = (cluster.sbatch(*asked, script=SERVE) for _ in range(2))
+    assert cluster.wait_started(first, 20)["NodeList"] == "w1"
+    cluster.wait("it waits", lambda: "needs" in row(cluster, second), 20)
+    assert "infer-w" in cluster.job(second)["Features"]
+    cluster.ok("scontrol", "update", "partition=infer-w", "State=DOWN")
+    try:
+        assert cluster.wait_started(second, 30)["NodeList"] in {"w2", "w3"}
+    finally:
+        cluster.ok("scontrol", "update", "partition=infer-w", "State=UP")
+    cluster.ok("scancel", first)
+    third = cluster.sbatch(*asked, script=SERVE)
+    assert cluster.wait_started(third, 20)["NodeList"] == "w1"

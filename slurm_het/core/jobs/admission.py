@@ -7,7 +7,7 @@ open. What is written into it at its release: planner/updates.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,9 +16,16 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.gres_choice import only_gres
+from slurm_het.core.jobs.job_size import size_of_message
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.jobs.never import holder, never, size_of_message
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.never import may_lift, never, suits_of
+from slurm_het.core.jobs.pools import (
+    UNKNOWN_SUITS,
+    Suits,
+    fitting_pools,
+    fitting_types,
+    own_first,
+)
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
     GresRequests,
@@ -55,11 +62,13 @@ class Admitted:
     """The job goes to the intake: the fields to assign, and what it is.
 
     `too_much` says which memory its user asked for in vain. `less`: no pool could hold it with the
-    memory or the vendors that it was read as, so it was read as less.
+    memory or the vendors that it was read as, so it was read as less. `pools` are those that it is
+    for.
     """
 
     fields: dict[str, str]
     classification: Classification
+    pools: tuple[Pool, ...] = ()
     too_much: str = ""
     less: bool = False
 
@@ -95,8 +104,6 @@ class Refused:
 
 
 Admission = Admitted | Passed
-Holds = Callable[[str, frozenset[str]], bool]
-"""Whether a partition's nodes with devices of some types could ever hold the job."""
 Verdict = Admission | Refused
 
 
@@ -147,29 +154,29 @@ def admit_message(
     size = size_of_message(sent, request, policy)
     if why := never(sent, request, size, capacity, policy):
         return Refused(why)
-    holds = holder(size, capacity, policy)
+    suits = suits_of(size, capacity, policy, may_lift(sent, capacity))
     if sent.get("op") == "judge":
-        return _judged(request, policy, inventory, holds)
+        return _judged(request, policy, inventory, suits)
     request = remembering(request, policy, inventory, trials)
-    made = admit(request, policy, inventory, holds)
+    made = admit(request, policy, inventory, suits)
     if isinstance(made, Admitted) and made.too_much and policy.impossible_memory == "refuse":
         return Refused(TooMuchMemory(made.too_much))
     return made
 
 
-def _judged(request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds) -> Passed:
+def _judged(request: JobRequest, policy: Policy, inventory: Inventory, suits: Suits) -> Passed:
     """What becomes of a job that is not ours to plan, and goes where we close all there is."""
     types = frozenset(inventory.types)
-    if request.reservation or any(holds(pool.partition, types) for pool in policy.pools):
+    if request.reservation or any(suits.holds(p.partition, types) for p in policy.pools):
         return Passed(NotOurs())
-    return Passed(NoPoolHolds(), (), _spanning(request, types, policy, holds))
+    return Passed(NoPoolHolds(), (), _spanning(request, types, policy, suits))
 
 
-def _spanning(request: JobRequest, types: frozenset[str], policy: Policy, holds: Holds) -> str:
+def _spanning(request: JobRequest, types: frozenset[str], policy: Policy, suits: Suits) -> str:
     """The partition for a job that no pool can hold alone; '' if its user named the pools."""
     named = request.partitions and policy.intake_partition not in request.partitions
     partition = policy.spanning_partition
-    return partition if partition and not named and holds(partition, types) else ""
+    return partition if partition and not named and suits.holds(partition, types) else ""
 
 
 def remembering(
@@ -195,12 +202,11 @@ def admit_record(
 
 
 def admit(
-    request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds = lambda *_: True
+    request: JobRequest, policy: Policy, inventory: Inventory, suits: Suits = UNKNOWN_SUITS
 ) -> Admission:
     """Decide on a job: it passes as it is, or goes to the intake with these fields.
 
-    `holds` says whether a partition's nodes with devices of some types could ever hold it. What it
-    was read as counts for nothing where only other devices could.
+    What it was read as counts for nothing where only other devices could hold it.
     """
     try:
         parse_features(request.features)
@@ -209,7 +215,7 @@ def admit(
     if names := request.gres.under_two_names(policy):
         why = f"{names} are two names of the same devices here: use one"
         return Passed(Unreadable(why), (why,))
-    found = _where(request, policy, inventory, holds)
+    found = _where(request, policy, inventory, suits)
     if isinstance(found, Passed):
         return found
     what = found.what
@@ -222,43 +228,45 @@ def admit(
         fields["features"] = features
     wrote = {field: text for field, text in fields.items() if field != "partition"}
     fields["admin_comment"] = encode_comment(what, request.original, "", wrote, request.asked)
-    return Admitted(fields, what, found.too_much, found.less)
+    return Admitted(fields, what, found.pools, found.too_much, found.less)
 
 
 def _where(
-    request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds
+    request: JobRequest, policy: Policy, inventory: Inventory, suits: Suits
 ) -> Passed | _Suited:
     most = max((there.memory_gib for there in inventory.types.values()), default=0)
     if any(share > most for share in _shares(request, policy)):
         return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
     what = classify(request, policy, inventory)
     types, pools = fitting(request, what, policy, inventory)
-    if request.trials and not any(holds(p.partition, types) for p in pools):
+    if request.trials and not own_first(pools, what, types, suits):
         # Better where it failed than nowhere.
-        return _where(replace(request, trials=()), policy, inventory, holds)
+        return _where(replace(request, trials=()), policy, inventory, suits)
     too_much, less = "", False
     if not pools:
         what, types, pools, too_much, less = _with_less_memory(
-            request, what, policy, inventory, holds
+            request, what, policy, inventory, suits
         )
     if not pools:
         return Passed(NoFittingDevice(what.evidence), what.problems)
-    able = tuple(p for p in pools if holds(p.partition, types))
+    able = own_first(pools, what, types, suits)
     if not able and not what.named:
         remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
         what = replace(what, vendors=(), types=(), evidence=(*what.evidence, remark))
         less = True
         types, pools = fitting(request, what, policy, inventory)
-        able = tuple(p for p in pools if holds(p.partition, types))
+        able = own_first(pools, what, types, suits)
     if not able:
-        spanning = _spanning(request, types, policy, holds)
+        spanning = _spanning(request, types, policy, suits)
         return Passed(NoPoolHolds(), what.problems, spanning)
     if request.reservation:
         pairs = inside_named(request.reservation, inventory)
         if not any((p.partition, t) in pairs for p in able for t in types):
             return Passed(ForReservation(request.reservation))
-    if able[0].scenario != what.scenario:
-        remark = f"no {what.scenario} pool has a node for it; using the others"
+    if any(p.scenario != what.scenario for p in able):
+        none = not any(p.scenario == what.scenario for p in pools)
+        lacks = "has a node for it" if none else "can hold it and allows it"
+        remark = f"no {what.scenario} pool {lacks}; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
     return _Suited(what, types, able, too_much, less)
 
@@ -268,7 +276,7 @@ READ_AS = ": it "
 
 
 def _with_less_memory(
-    request: JobRequest, what: Classification, policy: Policy, inventory: Inventory, holds: Holds
+    request: JobRequest, what: Classification, policy: Policy, inventory: Inventory, suits: Suits
 ) -> _Suited:
     """The same of a job that no device has the memory for: the largest is better than none."""
     others = fitting_types(replace(what, memory_gib=0), inventory.types, policy)
@@ -282,8 +290,9 @@ def _with_less_memory(
     told = f"{asked}, but {has if beyond else 'no pool has so many of them on a node'}"
     read_as = 0
     for gib in () if policy.impossible_memory == "ignore" else sorted(sizes, reverse=True):
-        types, pools = fitting(request, replace(what, memory_gib=gib), policy, inventory)
-        if gib < what.memory_gib and any(holds(p.partition, types) for p in pools):
+        smaller = replace(what, memory_gib=gib)
+        types, pools = fitting(request, smaller, policy, inventory)
+        if gib < what.memory_gib and own_first(pools, smaller, types, suits):
             read_as = gib
             break
     remark = f"{told}{READ_AS}{f'is read as {read_as}G' if read_as else 'counts as not said'}"
@@ -305,7 +314,7 @@ def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:
 def fitting(
     request: JobRequest, what: Classification, policy: Policy, inventory: Inventory
 ) -> tuple[frozenset[str], tuple[Pool, ...]]:
-    """The device types and the pools for what it was read as."""
+    """The device types, and the pools of either scenario, for what it was read as."""
     types = fitting_types(what, inventory.types, policy)
     inside = where_allowed(types, request.features, inventory)
     largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}

@@ -13,11 +13,11 @@ from slurm_het.core.jobs.admission import (
     Admitted,
     Passed,
     admit,
-    admit_record,
     remembering,
 )
 from slurm_het.core.jobs.classify import ASK, canonical, classify, listed
 from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment, having_written, in_place
+from slurm_het.core.jobs.pools import UNKNOWN_SUITS, Suits
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
     GresRequests,
@@ -68,12 +68,16 @@ class Anew(NamedTuple):
 
 
 def asked_anew(
-    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+    anew: Anew,
+    policy: Policy,
+    inventory: Inventory,
+    trials: Trials = NO_TRIALS,
+    suits: Suits = UNKNOWN_SUITS,
 ) -> Admitted:
     """What the job is from now on. Raises HetError where that cannot be."""
     key = anew.job.key
     request = remembering(request_of(anew), policy, inventory, trials)
-    made = admit(request, policy, inventory)
+    made = admit(request, policy, inventory, suits)
     if isinstance(made, Passed):
         raise HetError(f"job {key} is left as it is: {made.why}")
     if wrong := [p for p in made.classification.problems if ASK in p]:
@@ -113,16 +117,22 @@ def _other(key: str, value: str, what: Classification, policy: Policy) -> str:
 
 
 def adoption(
-    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+    anew: Anew,
+    policy: Policy,
+    inventory: Inventory,
+    trials: Trials = NO_TRIALS,
+    suits: Suits = UNKNOWN_SUITS,
 ) -> dict[str, str]:
     """The update of a gated job that the hook did not classify, or whose user has changed what it
-    asks for since: as if he had submitted it so, but its GRES stay. Raises HetError if it is none
-    of ours."""
+    asks for since, or whose Features, which are ours, keep it from the pools that it may use: as if
+    it had been submitted so now, but its GRES stay. Raises HetError if it is none of ours, or would
+    stay as it is."""
     job, mark = anew.job, decode_comment(anew.job.admin_comment)
     if mark:
-        made: Admission = asked_anew(anew, policy, inventory, trials)
+        made: Admission = asked_anew(anew, policy, inventory, trials, suits)
     else:
-        made = admit_record(job, anew.script, policy, inventory, trials)
+        request = remembering(from_record(job, anew.script), policy, inventory, trials)
+        made = admit(request, policy, inventory, suits)
     if isinstance(made, Passed):
         raise HetError(str(made.why))
     comment, features = made.fields["admin_comment"], made.fields.get("features", job.features)
@@ -131,6 +141,8 @@ def adoption(
         comment = encode_comment(*having_written(now, left))
     if not comment:
         raise HetError("what it is does not fit into its admin_comment")
+    if mark and features == job.features and not changed_since(job, mark):
+        raise HetError("nothing of it would be another", "its partitions may do that")
     update = {"AdminComment": in_place(job.admin_comment, comment)}
     return update | ({"Features": features} if features != job.features else {})
 

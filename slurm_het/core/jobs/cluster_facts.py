@@ -7,10 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from slurm_het.core.capacity import UNKNOWN, Capacity
+from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.demand import NodeSize, size_of
 from slurm_het.core.jobs.gres_choice import choose_gres
+from slurm_het.core.jobs.job_size import size_of_job
+from slurm_het.core.jobs.never import suits_of
 from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_gate, as_in_the_pools
+from slurm_het.core.jobs.pools import Holds
 from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.model import Job, Node, Partition, Snapshot, Task
 from slurm_het.core.network import ALONE, ANY_NUMBER, in_a_tree
@@ -47,6 +52,7 @@ class ClusterFacts:
     qos_flags: QosFlags = field(default_factory=dict)
     could_have: frozenset[frozenset[str]] = frozenset()
     limits: SiteLimits = field(default_factory=SiteLimits)
+    capacity: Capacity = UNKNOWN
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
@@ -54,9 +60,11 @@ class ClusterFacts:
         partitions = {p.name: p for p in snapshot.partitions}
         rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
         rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
+        capacity = snapshot.once("capacity", lambda: capacity_of(snapshot, policy), policy)
         return cls(
-            inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted, snapshot.limits
-        )
+            inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted,
+            snapshot.limits, capacity,
+        )  # fmt: skip
 
     def needs_reboot(self, features: str) -> bool:
         """Whether no node meets a constraint now, and one would once Slurm has rebooted it."""
@@ -93,6 +101,10 @@ class ClusterFacts:
         max_time = "PartitionTimeLimit" not in self.qos_flags.get(job.qos, ())
         bounds = Bounds(self.max_walls.of(job), max_time)
         return as_in_the_pools(job, pools, self.partitions, self.policy.intake_partition, bounds)
+
+    def holds(self, job: Job) -> Holds:
+        """Whether a partition's nodes with devices of some types could ever hold the job."""
+        return suits_of(size_of_job(job, self.policy), self.capacity, self.policy).holds
 
     def in_the_gate(self, job: Job) -> Job:
         """A job that waits in a pool as it would be in the intake, as far as its time goes."""
@@ -203,5 +215,5 @@ class ClusterFacts:
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
             self.inside, self.magnets, self.leaves, self._together, self.qos_flags, self.could_have,
             self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
-            self.parents,
+            self.parents, self.capacity.kinds,
         )  # fmt: skip

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message, fitting
-from slurm_het.core.jobs.request import from_message
+from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message
 from slurm_het.core.jobs.told import understood
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.policy import Policy
@@ -39,20 +38,16 @@ def admit_by_mode(
     own = replace(policy, pools=policy.left_alone, others=())
     other = admit_message(sent, own, inventory, capacity)
     if isinstance(other, Admitted) and (isinstance(made, Passed) or not other.less):
-        return _left(sent, own, inventory, other, closed=closed)
+        return _left(other, closed=closed)
     return made
 
 
-def _left(
-    sent: Mapping[str, str], own: Policy, inventory: Inventory, made: Admitted, *, closed: bool
-) -> Passed:
+def _left(made: Admitted, *, closed: bool) -> Passed:
     """What plain Slurm schedules; `closed`: it would wait in the gate, or nowhere."""
-    request = from_message(sent)
-    _, pools = fitting(request, made.classification, own, inventory)
-    advised = [pool.partition for pool in pools if pool.mode == "advise"]
+    advised = [pool.partition for pool in made.pools if pool.mode == "advise"]
     lines = made.problems if advised else ()
     if advised:
         would = f"it would be planned in {' or '.join(advised)}, and stays as it is"
         lines = (*lines, f"advice: {understood(made.classification)}; {would}")
-    goes = ",".join(pool.partition for pool in pools) if closed else ""
+    goes = ",".join(pool.partition for pool in made.pools) if closed else ""
     return Passed(NotInPlan(), lines, goes)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
-from slurm_het.core.jobs.request import GresRequests, JobRequest, number_of
+from slurm_het.core.jobs.job_size import JobSize
+from slurm_het.core.jobs.pools import Suits
+from slurm_het.core.jobs.request import JobRequest
 from slurm_het.core.partition import LIFTED
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons.base import few
@@ -29,77 +31,14 @@ from slurm_het.core.reasons.never import (
     NotSoMany,
     PartitionNever,
 )
-from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.constraint import parse_features
-from slurm_het.core.syntax.gres import Gres, per_gpu
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
 
-MAX_NAMES = 1000
-"""The hook sends so much of --exclude; what may be cut is not heeded."""
 _COUNT = re.compile(r"([\w.-]{1,64})\*(\d{1,6})")
 _COUNTED = re.compile(r"\[?[\w.-]{1,64}\*\d{1,6}(?:&[\w.-]{1,64}\*\d{1,6})*\]?")
 MAX_NODES = 1 << 30
 """More than there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobSize:
-    """How large a job is at least, by the hook's message; 0 is not told, and holds anywhere.
-
-    `cpus` is the least in all, the others of CPUs and memory (MiB) are of a node, a CPU, a device.
-    """
-
-    devices: GresRequests
-    nodes: int
-    nodes_max: int
-    tasks: int
-    cpus: int
-    cpus_on_node: int
-    cpus_per_device: int
-    memory_mib: int
-    memory_per_cpu_mib: int
-    memory_per_device_mib: int
-    minutes: int
-    threads: int
-    excluded: frozenset[str]
-    named: frozenset[str]
-    features: str
-
-    @property
-    def devices_on_node(self) -> int:
-        """How many devices each of its nodes must have."""
-        own = self.devices.node + self.devices.task + self.devices.socket
-        return max((item.count for item in own), default=1)
-
-
-def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy) -> JobSize:
-    """Read the hook's message."""
-
-    def told(field: str) -> int:
-        return number_of(sent.get(field, ""), 0)
-
-    whole = (
-        tuple(g for g in items if g.count > 0 and policy.is_whole(g.name))
-        for items in request.gres.registered(policy).counted()
-    )
-    per_node = max(told("pn_min_cpus"), told("cpus_per_task"))
-    return JobSize(
-        devices=GresRequests(*whole),
-        nodes=request.nodes,
-        nodes_max=request.nodes_max,
-        tasks=told("num_tasks"),
-        cpus=told("min_cpus"),
-        cpus_on_node=per_node,
-        cpus_per_device=per_gpu(sent.get("cpus_per_tres", "")) or 0,
-        memory_mib=told("pn_min_memory"),
-        memory_per_cpu_mib=told("min_mem_per_cpu"),
-        memory_per_device_mib=per_gpu(sent.get("mem_per_tres", "")) or 0,
-        minutes=told("time_min") or told("time_limit"),
-        threads=told("threads_per_core"),
-        excluded=_names(sent.get("exc_nodes", "")),
-        named=_names(sent.get("req_nodes", "")),
-        features=request.features,
-    )
 
 
 def never(
@@ -141,8 +80,13 @@ def _certain(
 def _limits(
     sent: Mapping[str, str], size: JobSize, capacity: Capacity, named: Iterable[str]
 ) -> dict[str, PartitionNever | None]:
-    lifts = capacity.lifts.union(LIFTED if sent.get("qos") else ())
+    lifts = may_lift(sent, capacity)
     return {name: _beyond(size, name, capacity.partitions[name], lifts) for name in named}
+
+
+def may_lift(sent: Mapping[str, str], capacity: Capacity) -> frozenset[str]:
+    """The flags that the QOS of such a job may have."""
+    return capacity.lifts.union(LIFTED if sent.get("qos") else ())
 
 
 def _in_none(
@@ -158,10 +102,11 @@ def _in_none(
     return first
 
 
-def holder(
-    size: JobSize, capacity: Capacity, policy: Policy
-) -> Callable[[str, frozenset[str]], bool]:
-    """Tells whether a partition's nodes with devices of these types could ever hold the job.
+def suits_of(
+    size: JobSize, capacity: Capacity, policy: Policy, lifts: Set[str] = frozenset()
+) -> Suits:
+    """Whether a partition's nodes with devices of some types could ever hold the job, and whether
+    it is within the partition's limits; `lifts` are the flags that its QOS may have.
 
     Of what is not known it is said that they could.
     """
@@ -173,7 +118,11 @@ def holder(
         named = size.named <= frozenset(chain.from_iterable(here))
         return named and not _unable(size, partition, capacity, policy, types)
 
-    return holds
+    def allows(partition: str) -> bool:
+        bounds = capacity.partitions.get(partition)
+        return bounds is None or not _beyond(size, partition, bounds, lifts)
+
+    return Suits(holds, allows)
 
 
 def _beyond(
@@ -385,7 +334,3 @@ def _devices(count: int, item: Gres) -> str:
 
 def _gib(mib: int) -> str:
     return f"{mib / 1024:.4g} GiB"
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(hostlist.expand_readable(text)) if len(text) < MAX_NAMES else frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import TypeThere
@@ -36,6 +36,35 @@ def _in_catalog(type_name: str, policy: Policy) -> int:
     return known.memory_gib if known else 0
 
 
+Holds = Callable[[str, frozenset[str]], bool]
+
+
+class Suits(NamedTuple):
+    """What a partition can do for a job, by its name: whether its nodes with devices of some types
+    could ever `hold` it, whatever runs there, and whether it `allows` such jobs."""
+
+    holds: Holds = lambda *_: True
+    allows: Callable[[str], bool] = lambda _: True
+
+
+UNKNOWN_SUITS = Suits()
+
+
+def own_first(
+    pools: Iterable[Pool], what: Classification, types: frozenset[str], suits: Suits = UNKNOWN_SUITS
+) -> tuple[Pool, ...]:
+    """Those of the pools that a classified job is for, of those that hold it.
+
+    Training tasks go to training pools and inference tasks to inference pools. Where no pool of
+    their own both holds and allows them, and one of the others does, they use all that hold them:
+    plain Slurm would not let them wait for their own alone.
+    """
+    held = tuple(p for p in pools if suits.holds(p.partition, types))
+    own = tuple(p for p in held if p.scenario == what.scenario)
+    allow = [p for p in held if suits.allows(p.partition)]
+    return held if not own or (allow and not any(p in own for p in allow)) else own
+
+
 def fitting_pools(
     what: Classification,
     types: frozenset[str],
@@ -43,11 +72,10 @@ def fitting_pools(
     policy: Policy,
     least: int = 1,
 ) -> tuple[Pool, ...]:
-    """The pools for a classified job, in the policy's order.
+    """The pools with a node for a classified job, of whatever scenario, in the policy's order.
 
-    Training tasks go to training pools and inference tasks to inference pools. They use the other
-    scenario's pools only if no pool of their own has a node for them: one with `least` devices of
-    `types`. `largest` has, by partition, the most devices of each type that one of its nodes has.
+    The node has `least` devices of `types`. `largest` has, by partition, the most devices of each
+    type that one of its nodes has.
     """
     named = [p for p in policy.pools if not what.partitions or p.partition in what.partitions]
     for least_now in (least, 1):
@@ -61,8 +89,7 @@ def fitting_pools(
         )
         if able:
             break  # where no node can ever hold it: as if it asked for one device
-    own = tuple(p for p in able if p.scenario == what.scenario)
-    return own or able
+    return able
 
 
 class UsablePools(NamedTuple):

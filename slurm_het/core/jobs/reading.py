@@ -13,8 +13,21 @@ from slurm_het.core.jobs.gres_choice import as_admitted, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, own_nodes, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import capped, with_least_nodes
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
-from slurm_het.core.jobs.request import GresRequests, changed_since, gres_of, registered
+from slurm_het.core.jobs.pools import (
+    UNKNOWN_SUITS,
+    Suits,
+    fitting_pools,
+    fitting_types,
+    own_first,
+    usable_pools,
+)
+from slurm_het.core.jobs.request import (
+    GresRequests,
+    changed_since,
+    gres_of,
+    registered,
+    users_features,
+)
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.model import (
     Classification,
@@ -56,7 +69,8 @@ class Handover:
 class Reading(NamedTuple):
     """What a job is, unless that cannot be told, and its task, or why it has none.
 
-    `changed`: its user has changed what it asks for since it was classified.
+    `changed`: its user has changed what it asks for since it was classified, or the Features that
+    we have written into it keep it from all pools that it may use by now.
     """
 
     classification: Classification | None
@@ -70,32 +84,93 @@ def read_job(job: Job, facts: ClusterFacts) -> Reading:
     try:
         what = classification_of(job, facts.policy, facts.inventory)
         changed = mark is not None and bool(changed_since(job, mark))
-        return Reading(what, _outcome(own_nodes(job), what, facts), changed)
+        found = _outcome(own_nodes(job), what, facts)
+        if not found.held and not changed:
+            before = _as_written(job, facts)
+            changed = before is not job and _outcome(own_nodes(before), what, facts).held
+        return Reading(what, found.outcome, changed)
     except HetError as error:
         return Reading(what, _handover(job, Unreadable(error.message), facts))
 
 
-def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Handover | Reason:
+def suits_anew(job: Job, facts: ClusterFacts) -> Suits:
+    """What each pool can do for a gated job, were it submitted now. Raises HetError."""
+    job = own_nodes(_as_written(job, facts))
+    holds, types = facts.holds(job), frozenset(facts.types)
+    if not any(holds(pool.partition, types) for pool in facts.policy.pools):
+        return UNKNOWN_SUITS
+    what = classification_of(job, facts.policy, facts.inventory)
+    return _suits(job, what, _able(job, what, facts), facts)
+
+
+def _suits(job: Job, what: Classification, types: frozenset[str], facts: ClusterFacts) -> Suits:
+    def allows(partition: str) -> bool:
+        alone = tuple(p for p in facts.policy.pools if p.partition == partition)
+        return not isinstance(_in_pools(job, what, types, alone, facts), Reason)
+
+    return Suits(facts.holds(job), allows)
+
+
+def _as_written(job: Job, facts: ClusterFacts) -> Job:
+    """The job with the constraint that its user wrote, where it has one of ours."""
+    own = users_features(job, frozenset(p.partition for p in facts.policy.pools))
+    return job if own is None or own == job.features else replace(job, features=own)
+
+
+class _Outcome(NamedTuple):
+    """What becomes of a job. `held`: a pool that it may use could hold it, or that does not
+    matter."""
+
+    outcome: Task | Handover | Reason
+    held: bool = True
+
+    @classmethod
+    def of(cls, outcome: Task | Handover | Reason, types: frozenset[str], suits: Suits) -> _Outcome:
+        if isinstance(outcome, Reason):
+            return cls(outcome, held=False)
+        names = outcome.pools if isinstance(outcome, Task) else outcome.partitions
+        return cls(outcome, any(suits.holds(name, types) for name in names))
+
+
+def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> _Outcome:
     """The task of a gated job, who else places it, or why it cannot be planned now.
 
     Raises HetError where a text of the job cannot be read.
     """
     if waits := slurm_waits(job, facts.now):
-        return waits
+        return _Outcome(waits)
     if foreign := _not_ours(job, facts):
-        return _handover(job, foreign, facts)
+        return _Outcome(_handover(job, foreign, facts))
     types = _able(job, what, facts)
-    written = gres_of(job)
-    least = written.registered(facts.policy).least_on_a_node(facts.policy, job.nodes_max)
+    asked = gres_of(job).registered(facts.policy)
+    least = asked.least_on_a_node(facts.policy, job.nodes_max)
     inside = where_allowed(types, job.features, facts.inventory)
     pools = fitting_pools(what, inside, facts.largest, facts.policy, least)
     if not pools:
-        return _not_in_plan(job, what, facts, inside, least)
+        return _Outcome(_not_in_plan(job, what, facts, inside, least))
     if job.reservation:
         pairs = facts.inside.get(job.reservation, frozenset())
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
-            return _handover(job, ForReservation(job.reservation), facts)
+            return _Outcome(_handover(job, ForReservation(job.reservation), facts))
+    own, suits = own_first(pools, what, types), _suits(job, what, types, facts)
+    found = _Outcome.of(_in_pools(job, what, types, own, facts), types, suits)
+    if found.held:
+        return found
+    others = own_first(pools, what, types, suits)
+    allow = tuple(p for p in others if p not in own and suits.allows(p.partition))
+    return _Outcome(_in_pools(job, what, types, allow, facts)) if allow else found
+
+
+def _in_pools(
+    job: Job,
+    what: Classification,
+    types: frozenset[str],
+    pools: tuple[Pool, ...],
+    facts: ClusterFacts,
+) -> Task | Handover | Reason:
+    """What becomes of a job in these pools, as _outcome says it."""
+    written = gres_of(job)
     there = facts.in_pools(with_least_nodes(job, pools, facts.partitions_for(job)), pools)
     job, pools = there.job, there.pools
     asked = _before_release(job, written, types, facts)
@@ -136,7 +211,7 @@ def _not_in_plan(
     policy = replace(facts.policy, pools=facts.policy.left_alone)
     largest = {p.partition: facts.inventory.largest_of(p.partition) for p in policy.pools}
     if others := fitting_pools(what, inside, largest, policy, least):
-        return _handover(job, NotInPlan(), facts, others)
+        return _handover(job, NotInPlan(), facts, own_first(others, what, inside))
     device = "|".join(what.types) or "|".join(what.vendors) or "any vendor"
     memory = (f"at least {what.memory_gib} GiB",) if what.memory_gib else ()
     return NoFittingDevice((device, *memory))

@@ -14,7 +14,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, own_first
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
@@ -308,7 +308,7 @@ class _Maker:
             }
             inside_it = where_allowed(types, job.features, self.inventory)
             pools = fitting_pools(what, inside_it, largest, self.policy)
-            inside = {p.partition for p in pools}
+            inside = {p.partition for p in own_first(pools, what, inside_it)}
         return [
             node
             for node in self.inventory.nodes.values()

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
-from slurm_het.core.jobs.never import never_starts, size_of_message
+from slurm_het.core.jobs.job_size import size_of_message
+from slurm_het.core.jobs.never import never_starts
 from slurm_het.core.jobs.pool_defaults import given_by_slurm
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, TIME_LIMIT, from_message

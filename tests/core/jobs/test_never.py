@@ -9,7 +9,8 @@ import pytest
 from slurm_het.core.capacity import UNKNOWN, Capacity, SubmitRules
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
-from slurm_het.core.jobs.never import holder, size_of_message
+from slurm_het.core.jobs.job_size import size_of_message
+from slurm_het.core.jobs.never import suits_of
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import GresName
@@ -260,6 +261,31 @@ def test_what_a_script_shows_gives_way_to_what_can_hold_the_job_but_no_word_of_i
     assert isinstance(verdict, Passed) == passes
 
 
+@pytest.mark.parametrize(
+    ("asks", "pools"),
+    [
+        ({}, "infer-nv"),
+        ({"min_nodes": "2"}, "infer-nv"),
+        ({"min_nodes": "2", "exc_nodes": "l1"}, "train-nv"),
+        ({"pn_min_memory": str(300 * 1024)}, "train-nv"),
+        ({"time_limit": "120"}, "infer-nv"),
+        ({"time_limit": "121"}, "train-nv infer-nv"),  # that one's MaxTime may be raised yet
+        ({"time_limit": "121", "time_min": "60"}, "infer-nv"),
+        ({"time_limit": "121", "qos": "long"}, "infer-nv"),  # which may lift MaxTime
+        ({"time_limit": "121", "partition": "infer-nv"}, "infer-nv"),
+    ],
+)
+def test_a_job_that_no_pool_of_its_scenario_can_take_is_for_the_others(
+    asks: dict[str, str], pools: str
+) -> None:
+    sent = {"tres_per_node": "gpu:4", "script": "module load cuda\nvllm serve m"} | asks
+    made = admit_message(sent, policy(), inventory(), capacity("NO"))
+    assert isinstance(made, Admitted)
+    assert [pool.partition for pool in made.pools] == pools.split()
+    told = "no inference pool can hold it and allows it; using the others"
+    assert (told in made.classification.evidence) == ("train-nv" in pools)
+
+
 def test_devices_of_another_gres_name_count_for_a_request_without_a_type() -> None:
     """`gpu:2` of a job for Ascend becomes npu:910b:2 where that is what its cards are called."""
     npus = replace(NODES[0], name="n1", gres="npu:910b:4", partitions=(ACCEL, "train-ascend"))
@@ -268,5 +294,5 @@ def test_devices_of_another_gres_name_count_for_a_request_without_a_type() -> No
     for count, holds in ((2, True), (5, False)):
         sent = {"tres_per_node": f"gpu:{count}", "partition": ACCEL}
         size = size_of_message(sent, from_message(sent), names)
-        can = holder(size, known, names)
+        can = suits_of(size, known, names).holds
         assert can("train-ascend", frozenset({"910b"})) == holds

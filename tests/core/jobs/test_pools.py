@@ -9,7 +9,13 @@ import pytest
 
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.demand import Demand
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types, refusal_of, usable_pools
+from slurm_het.core.jobs.pools import (
+    fitting_pools,
+    fitting_types,
+    own_first,
+    refusal_of,
+    usable_pools,
+)
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Job, Partition, Slot
 from slurm_het.core.site_limits import SiteLimits
@@ -173,5 +179,5 @@ def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
 def test_pools_by_scenario_and_vendor(what: Classification, pools: str) -> None:
     types = fitting_types(what, inventory().types, policy())
     of = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
-    found = fitting_pools(what, types, of, policy())
+    found = own_first(fitting_pools(what, types, of, policy()), what, types)
     assert [p.partition for p in found] == pools.split()

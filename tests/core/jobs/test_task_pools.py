@@ -10,9 +10,10 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.asked import Anew, adoption, updated
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import HANDED_OVER, encode_comment
-from slurm_het.core.jobs.reading import read_job
+from slurm_het.core.jobs.reading import read_job, suits_anew
 from slurm_het.core.jobs.readings import Readings, likeness
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Classification, Job, Partition
@@ -140,10 +141,76 @@ def test_a_handover_keeps_to_the_pools_that_fit_and_that_the_job_may_use() -> No
 def test_a_job_that_may_use_no_pool_says_which_limit() -> None:
     shot = snapshot(gated(1, time_limit_minutes=500))
     limited = tuple(
-        replace(p, max_minutes=60) if p.name == "train-nv" else p for p in shot.partitions
+        replace(p, max_minutes=60) if p.name.endswith("-nv") else p for p in shot.partitions
     )
     pools = fill_task_pools(replace(shot, partitions=limited), inventory(), policy())
     assert str(pools.blocked["1"]) == "it may use no fitting pool (train-nv: MaxTime=60 min)"
+
+
+OWN_REFUSES: dict[str, dict[str, Any]] = {
+    "its time limit": {"max_minutes": 30},
+    "who may use it": {"allow_accounts": frozenset({"prod"})},
+    "the QOS": {"allow_qos": frozenset({"prod"})},
+    "its number of nodes": {"min_nodes": 2},
+    "its state": {"state": "DOWN"},
+}
+
+
+@pytest.mark.parametrize("features", ["a100|l40s", "l40s"])
+@pytest.mark.parametrize("refuses", OWN_REFUSES)
+def test_a_job_that_no_pool_of_its_scenario_allows_uses_the_others(
+    refuses: str, features: str
+) -> None:
+    """As long as none does. Features of ours that keep it from them are written anew; its user's
+    stay."""
+    what = Classification("inference", vendors=("nvidia",))
+    original = {"tres_per_node": "gpu:1"}
+    comment = encode_comment(what, original, "", {"features": features})
+    job = gated(1, nodes_max=1, features=features, admin_comment=comment)
+    shot = snapshot(job)
+    (before,) = fill_task_pools(shot, inventory(), policy()).tasks
+    assert before.pools == ("infer-nv",)
+    closed = tuple(
+        replace(p, **OWN_REFUSES[refuses]) if p.name == "infer-nv" else p for p in shot.partitions
+    )
+    shot = replace(shot, partitions=closed)
+    queue = fill_task_pools(shot, inventory(), policy())
+    if features == "l40s":
+        assert queue.changed == {1}
+        facts = ClusterFacts.of(shot, inventory(), policy())
+        anew = Anew(job, "#!/bin/sh\nmodule load cuda\nvllm serve m\n")
+        job = updated(job, adoption(anew, policy(), inventory(), suits=suits_anew(job, facts)))
+        queue = fill_task_pools(replace(shot, jobs=(job,)), inventory(), policy())
+        own = replace(job, admin_comment="", features="l40s")
+        stays = fill_task_pools(replace(shot, jobs=(own,)), inventory(), policy())
+        assert not stays.changed
+        assert not stays.tasks
+    (task,) = queue.tasks
+    assert task.pools == ("train-nv",)
+    assert not queue.changed
+    open_again = fill_task_pools(snapshot(job), inventory(), policy())
+    assert [t.pools for t in open_again.tasks] == [("infer-nv",)]
+    assert not open_again.changed
+
+
+@pytest.mark.parametrize(
+    ("asks", "pools"),
+    [
+        ({}, ("infer-nv",)),
+        ({"nodes_min": 2, "nodes_max": 2}, ("infer-nv",)),
+        ({"nodes_min": 2, "nodes_max": 2, "exc_nodes": "l40s1"}, ("train-nv",)),
+        ({"memory_per_cpu_mib": None, "memory_per_node_mib": 300_000}, ("train-nv",)),
+        ({"exc_nodes": "l40s[1-2]"}, ("train-nv",)),
+        ({"nodes_min": 99, "nodes_max": 99}, ("infer-nv",)),
+    ],
+)
+def test_a_job_that_no_pool_of_its_scenario_holds_uses_the_others(
+    asks: dict[str, Any], pools: tuple[str, ...]
+) -> None:
+    what = encode_comment(Classification("inference", vendors=("nvidia",)), {"time_limit": "60"})
+    shot = snapshot(gated(1, admin_comment=what, **asks))
+    (task,) = fill_task_pools(shot, inventory(), policy()).tasks
+    assert task.pools == pools
 
 
 def test_a_job_is_spread_over_nodes_that_it_may_use() -> None:
