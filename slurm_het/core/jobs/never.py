@@ -115,8 +115,9 @@ def suits_of(
         if not capacity.kinds:
             return True
         here = (k.names for k in capacity.kinds if partition in k.partitions)
-        named = size.named <= frozenset(chain.from_iterable(here))
-        return named and not _unable(size, partition, capacity, policy, types)
+        if size.named and not size.named <= frozenset(chain.from_iterable(here)):
+            return False
+        return not _unable(size, partition, capacity, policy, types)
 
     def allows(partition: str) -> bool:
         bounds = capacity.partitions.get(partition)
