@@ -17,6 +17,7 @@ class SubmitRules(NamedTuple):
 
 
 PLAIN_RULES = SubmitRules()
+ENOUGH = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class NodeKind:
 
     `devices` has the GRES that asks for just such a device, and how many a node has: (gpu:a100, 8).
     CPUs and memory (MiB) are those of the configuration: Slurm's verdict at submit does not heed
-    what of them jobs cannot have. `threads` are those of a core, `types` the
-    models of its devices.
+    what of them jobs cannot have. `threads` are those of a core, `cores` of a socket, `types` the
+    models of its devices. What is not told of a node is enough for any job.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,9 @@ class NodeKind:
     memory_mib: int
     threads: int = 1
     types: frozenset[str] = frozenset()
+    sockets: int = ENOUGH
+    cores: int = ENOUGH
+    tmp_disk_mib: int = ENOUGH
 
 
 @dataclass(frozen=True, slots=True)

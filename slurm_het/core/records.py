@@ -182,3 +182,5 @@ class NodeRecord:
     weight: int = 1  # Slurm takes nodes of a low one first
     could_have: frozenset[str] = frozenset()
     core_threads: int = 0  # those of a core, dealt out to jobs or not; 0: threads_per_core
+    sockets: tuple[int, int] = (0, 0)  # how many, and the cores of each; 0: not told
+    tmp_disk_mib: int | None = None  # None: not told

@@ -58,6 +58,8 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         memory_alloc_mib=_int(f.get("AllocMem")),
         threads_per_core=_threads(f),
         core_threads=_int(f.get("ThreadsPerCore")),
+        sockets=(_int(f.get("Sockets")), _int(f.get("CoresPerSocket"))),
+        tmp_disk_mib=_tmp_disk(f),
         features=features,
         could_have=available - features,
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
@@ -66,6 +68,12 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         configured=(_int(f.get("CPUTot")), _int(f.get("RealMemory"))),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
+
+
+def _tmp_disk(f: Mapping[str, str]) -> int | None:
+    """TmpDisk in MiB; None where the node has less than slurm.conf says, which counts at submit."""
+    told = "TmpDisk" in f and "Low TmpDisk" not in f.get("Reason", "")
+    return _int(f["TmpDisk"]) if told else None
 
 
 def _threads(f: Mapping[str, str]) -> int:

@@ -27,8 +27,11 @@ def box() -> Iterator[Sandbox]:
         conf = sandbox.layout.slurm_conf
         text = with_partitions(conf.read_text(), OPTIONS)
         text = re.sub(r"(NodeName=nv2 .* Features=)", r"\1ib,", text)
+        text = re.sub(r"(NodeName=h1 .*) State=", r"\1 TmpDisk=600000 State=", text)
         conf.write_text(text)
+        sandbox.kill_slurmd("h1")
         sandbox.restart_slurmctld()
+        sandbox.start_slurmd("h1")
         sandbox.start_hetd()
         yield sandbox
 
@@ -77,3 +80,16 @@ def test_where_what_a_job_prefers_is_taken_it_starts_elsewhere(cluster: Cluster)
     cluster.ok("scancel", taken)
     cluster.wait_state(taken, "CANCELLED")
     assert cluster.wait_started(cluster.sbatch(*asked, script=SCRIPT))["NodeList"] == "nv2"
+
+
+def test_slurm_finds_the_local_disk_that_a_job_asks_for(cluster: Cluster) -> None:
+    cluster.clear()
+    cluster.wait("h1 is back", lambda: cluster.ok("sinfo", "-hnh1", "-o%T").strip() == "idle")
+    for asks in ("--tmp=1T", "--sockets-per-node=2", "--cores-per-socket=32"):
+        for options in ((asks,), (asks, "-paccel")):
+            with pytest.raises(AssertionError, match="node configuration is not available"):
+                cluster.sbatch("--gres=gpu:1", "-t5", *options, script=SCRIPT)
+    key = cluster.sbatch("--gres=gpu:1", "--tmp=500G", "-t5", script=SCRIPT)
+    assert cluster.wait_started(key, 15)["NodeList"] == "h1"
+    assert cluster.outcomes(key) == ["handed over"]
+    cluster.ok("scancel", key)

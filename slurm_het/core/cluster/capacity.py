@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
+from slurm_het.core.capacity import ENOUGH, Capacity, NodeKind, PartitionBounds
 from slurm_het.core.cluster.configured import bare_devices
 from slurm_het.core.cluster.uses import read_gres
 from slurm_het.core.model import NodeRecord, Snapshot
@@ -23,7 +23,7 @@ def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
         like = (
             record.gres, record.partitions, record.features, record.configured,
             record.cpus, record.memory_mib, record.threads_per_core, record.core_threads,
-            record.could_have,
+            record.could_have, record.sockets, record.tmp_disk_mib,
         )  # fmt: skip
         alike.setdefault(like, []).append(record)
     partitions = {
@@ -50,6 +50,9 @@ def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
         memory_mib=memory_mib or first.memory_mib,
         threads=first.core_threads or max(1, first.threads_per_core),  # Slurm heeds all at submit
         types=frozenset(device.type for device in bare_devices(first, policy, [])),
+        sockets=first.sockets[0] or ENOUGH,
+        cores=first.sockets[1] or ENOUGH,
+        tmp_disk_mib=ENOUGH if first.tmp_disk_mib is None else first.tmp_disk_mib,
     )
 
 

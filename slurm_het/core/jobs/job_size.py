@@ -34,6 +34,9 @@ class JobSize:
     memory_per_device_mib: int
     minutes: int
     threads: int
+    sockets: int
+    cores_per_socket: int
+    tmp_disk_mib: int
     excluded: frozenset[str]
     named: frozenset[str]
     features: str
@@ -65,6 +68,9 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
         memory_per_device_mib=per_gpu(sent.get("mem_per_tres", "")) or 0,
         minutes=told("time_min") or told("time_limit"),
         threads=told("threads_per_core"),
+        sockets=told("sockets_per_node"),
+        cores_per_socket=told("cores_per_socket"),
+        tmp_disk_mib=told("pn_min_tmp_disk"),
         excluded=_names(sent.get("exc_nodes", "")),
         named=_names(sent.get("req_nodes", "")),
         features=request.features,
@@ -86,6 +92,9 @@ def size_of_job(job: Job, policy: Policy) -> JobSize:
         memory_per_device_mib=job.memory_per_gpu_mib or 0,
         minutes=job.time_limit_minutes or 0,
         threads=job.threads_per_core,
+        sockets=job.sockets_per_node,
+        cores_per_socket=0,
+        tmp_disk_mib=0,
         excluded=frozenset(hostlist.expand_readable(job.exc_nodes)),
         named=frozenset(),
         features=job.features,

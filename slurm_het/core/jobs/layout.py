@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from slurm_het.core.jobs.mark import decode_comment, with_original
-from slurm_het.core.jobs.request import NODES, NUM_NODES, GresRequests, number_of
+from slurm_het.core.jobs.request import NODES, NUM_NODES, TMP_DISK, GresRequests, number_of
 from slurm_het.core.model import Job
 from slurm_het.core.network import Layout
 
@@ -35,6 +35,10 @@ def _options(job: Job, asked: GresRequests, slots: int, leaves: int) -> Iterator
             one_is_all = job.nodes_max == 1 or max(slots, job.tasks) == 1
         if not one_is_all:
             yield option
+    mark = decode_comment(job.admin_comment)
+    # What slurm.conf says counts, and the records of nodes tell what they have.
+    if mark and (disk := mark.original.get(TMP_DISK)):
+        yield f"--tmp={disk}M"
     if 1 < layout.switches < min(slots, leaves):
         yield f"--switches={layout.switches}"
     nodes = _range_of_nodes(job)

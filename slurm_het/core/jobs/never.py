@@ -233,7 +233,7 @@ def _no_node(
         ((has, kind) for has, kind in zip(ask.has, kinds, strict=True) if id(kind) in mine),
         key=lambda pair: pair[0],
     )
-    if not had:  # a type that none of them has
+    if not had and ask.told is str:  # a type that none of them has
         there = sorted({text.partition(":")[2] or text for k in before for text, _ in k.devices})
         return NoNodeHas(ask.text, within, few(there))
     pools = [p.partition for p in policy.pools if p.partition in largest.partitions]
@@ -262,12 +262,23 @@ def _asks(size: JobSize, kinds: Sequence[NodeKind]) -> Iterator[_Ask]:
         size.memory_per_cpu_mib * max(1, size.cpus_on_node),
         size.memory_per_device_mib * size.devices_on_node,
     )
-    if size.threads:
-        has = [kind.threads for kind in kinds]
-        yield _Ask(f"{size.threads} threads in a core", size.threads, has)
+    yield from _of_hardware(size, kinds)
     if memory:
         has = [kind.memory_mib for kind in kinds]
         yield _Ask(f"{_gib(memory)} of memory", memory, has, _gib)
+
+
+def _of_hardware(size: JobSize, kinds: Sequence[NodeKind]) -> Iterator[_Ask]:
+    if size.threads:
+        has = [kind.threads for kind in kinds]
+        yield _Ask(f"{size.threads} threads in a core", size.threads, has)
+    if size.sockets:
+        yield _Ask(f"{size.sockets} sockets", size.sockets, [kind.sockets for kind in kinds])
+    if cores := size.cores_per_socket:
+        yield _Ask(f"{cores} cores in a socket", cores, [kind.cores for kind in kinds])
+    if disk := size.tmp_disk_mib:
+        has = [kind.tmp_disk_mib for kind in kinds]
+        yield _Ask(f"{_gib(disk)} of local disk (TmpDisk)", disk, has, _gib)
 
 
 def _not_together(

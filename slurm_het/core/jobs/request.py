@@ -37,6 +37,7 @@ UNTOLD = "?"
 """Stands there where nobody knows: a record of Slurm's has the limit that the intake gave."""
 CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN = "cpus_per_task", "cpus_per_tres", "time_min"
 NUM_TASKS = "num_tasks"
+TMP_DISK = "pn_min_tmp_disk"
 """Slurm's names of what stands there where the user gave it: no record of the job tells that."""
 NODES = "nodes"
 """The name by which the numbers of nodes of `--nodes=2-4` are kept: Slurm's record tells but one of
@@ -163,6 +164,7 @@ def from_message(sent: Mapping[str, str], *, names_most: bool = False) -> JobReq
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
         | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"}
         | {f: sent[f] for f in (CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN, NUM_TASKS) if sent.get(f)}
+        | {f: sent[f] for f in (TMP_DISK,) if number_of(sent.get(f, ""), 0)}
         | {f: "" for f in (TIME_LIMIT,) if not sent.get(f)}
         | _range_of_nodes(sent, names_most),
         reservation=sent.get("reservation", ""),

@@ -99,10 +99,12 @@ def test_options_that_slurm_keeps_only_where_it_chooses(
         ({"min_nodes": "2", "max_nodes": "2"}, {}, ()),
         ({"min_nodes": "1", "max_nodes": "4", "num_tasks": "4"}, {}, ()),  # 26.05: only -n4
         ({"max_nodes": "4"}, {}, ("--nodes=1-4",)),
+        ({"pn_min_tmp_disk": "1024"}, {}, ("--tmp=1024M",)),
+        ({"pn_min_tmp_disk": "0"}, {}, ()),
         ({"min_nodes": "2", "max_nodes": "4"}, {"tres_per_node": "", "tres_per_job": "gpu:8"}, ()),
     ],
 )
-def test_a_range_of_nodes_is_slurms_where_each_gives_as_many_devices(
+def test_a_range_of_nodes_is_slurms_where_each_gives_as_many_devices_and_so_is_tmp(
     sent: dict[str, str], fields: dict[str, Any], left: tuple[str, ...]
 ) -> None:
     """Slurm takes as many of `--nodes=2-4` as are free; a job's record tells but one number."""

@@ -23,7 +23,8 @@ ACCEL = "accel"
 def node(name: str, gres: str, pool: str, memory_gib: int) -> NodeRecord:
     return NodeRecord(
         name, "DOWN*", gres, 64, memory_mib=memory_gib * 1024 - 8000,
-        configured=(64, memory_gib * 1024), partitions=(ACCEL, pool),
+        configured=(64, memory_gib * 1024), partitions=(ACCEL, pool), sockets=(2, 32),
+        tmp_disk_mib=900 * 1024,
         features=frozenset({gres.split(":")[1], pool}),
     )  # fmt: skip
 
@@ -77,6 +78,12 @@ REFUSED = {
         {"tres_per_node": "gpu:1", "pn_min_cpus": "65", "min_cpus": "65"},
     "no node has 160 CPUs; the largest (train-nv: a1, a2) has 64":
         {"tres_per_node": "gpu:8", "cpus_per_tres": "gpu:20"},
+    "no node has 1000 GiB of local disk (TmpDisk); the largest (train-nv: a1, a2) has 900 GiB":
+        {"tres_per_node": "gpu:1", "pn_min_tmp_disk": str(1000 * 1024)},
+    "no node has 3 sockets; the largest (train-nv: a1, a2) has 2":
+        {"tres_per_node": "gpu:1", "sockets_per_node": "3"},
+    "no node has 33 cores in a socket; the largest (train-nv: a1, a2) has 32":
+        {"tres_per_node": "gpu:1", "cores_per_socket": "33"},
     "it asks for 160 CPUs on 1 nodes, and the nodes have 64":
         {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "max_nodes": "1"},
     "it asks for 4 such nodes, and the nodes have 3 of them":
@@ -109,6 +116,8 @@ ACCEPTED = (
     {"tres_per_node": "gpu:8"},
     {"tres_per_node": "gpu:8", "pn_min_memory": str(512 * 1024), "pn_min_cpus": "64"},
     {"tres_per_job": "gpu:32"},
+    {"tres_per_node": "gpu:1", "pn_min_tmp_disk": str(900 * 1024), "sockets_per_node": "2",
+     "cores_per_socket": "32"},
     {"tres_per_job": "gpu:16", "max_nodes": "2"},
     {"tres_per_task": "gpu:8", "num_tasks": "3"},
     {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20"},
