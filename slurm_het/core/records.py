@@ -4,7 +4,9 @@ Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slurm_het.core.network import ANYHOW, Layout
 from slurm_het.core.worked_out import WorkedOut
@@ -158,6 +160,12 @@ class Job(WorkedOut):
             "STOPPED", "RESIZING"}  # fmt: skip
 
 
+@lru_cache(maxsize=256)
+def state_words(state: str) -> frozenset[str]:
+    """The words of a node's state: `IDLE+DRAIN*` has IDLE and DRAIN."""
+    return frozenset(re.findall(r"[A-Z_]+", state.upper()))
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
     """One node record of Slurm. `gres` is the configured GRES string.
@@ -184,3 +192,8 @@ class NodeRecord:
     core_threads: int = 0  # those of a core, dealt out to jobs or not; 0: threads_per_core
     sockets: tuple[int, int] = (0, 0)  # how many, and the cores of each; 0: not told
     tmp_disk_mib: int | None = None  # None: not told
+
+    @property
+    def future(self) -> bool:
+        """Whether it is yet to be. One that a `slurmd -F` has claimed is IDLE+DYNAMIC_FUTURE."""
+        return "FUTURE" in state_words(self.state)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import NodeRecord, Partition
+from slurm_het.core.records import state_words
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.durations import parse_minutes
 from slurm_het.slurm.preemption import modes_of
@@ -38,7 +39,10 @@ def _records(text: str, name: str) -> Iterator[dict[str, str]]:
 
 def parse_nodes(text: str, *, forgets_devices: bool = False) -> tuple[NodeRecord, ...]:
     """Read `scontrol -o -d show node`. With `SlurmVersion.forgets_devices`, a node that has not
-    registered since slurmctld started is UNREGISTERED besides what Slurm says of it."""
+    registered since slurmctld started is UNREGISTERED besides what Slurm says of it.
+
+    One that is powered down is not: it registers when it is powered up, for a job.
+    """
     return tuple(_node(fields, forgets_devices) for fields in _records(text, "NodeName"))
 
 
@@ -46,10 +50,12 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
     available = _names(f.get("AvailableFeatures", ""))
     features = _names(f.get("ActiveFeatures", "")) or available
     total = _int(f.get("CPUEfctv")) or _int(f.get("CPUTot")) or 1
-    unheard = forgets_devices and f.get("SlurmdStartTime") == "None"
+    state, unheard = f.get("State", "UNKNOWN"), f.get("SlurmdStartTime") == "None"
+    if forgets_devices and unheard and "POWERED_DOWN" not in state_words(state):
+        state += "+UNREGISTERED"
     return NodeRecord(
         name=f["NodeName"],
-        state=f.get("State", "UNKNOWN") + ("+UNREGISTERED" if unheard else ""),
+        state=state,
         gres="" if f.get("Gres", "") in _NONE else f["Gres"],
         cpus=total,
         cpus_alloc=_int(f.get("CPUAlloc")),

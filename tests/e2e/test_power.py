@@ -1,15 +1,18 @@
-"""End to end: nodes that Slurm has powered down, and powers up for the first job they are given."""
+"""End to end: nodes that Slurm has powered down, and powers up for the first job they are given;
+and nodes that are there once a `slurmd -F` has claimed them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.sandbox.layout import program
 from tests.chaos.events import TOPOLOGY
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 CONF = """
 SuspendProgram=/bin/true
 ResumeProgram=/bin/true
@@ -56,3 +59,38 @@ def test_a_powered_down_node_is_powered_up_for_a_job(saving: Cluster) -> None:
     assert saving.job(key)["NodeList"] == node
     saving.wait("hetd saw it start", lambda: "started" in saving.outcomes(key))
     assert saving.outcomes(key) == ["released", "started"]
+
+
+def test_powered_down_nodes_are_used_after_a_restart_of_slurmctld(saving: Cluster) -> None:
+    """22.05 does not know their devices until they register, and a job gets them all the same."""
+    saving.box.restart_slurmctld()
+    saving.wait("hetd closed it again", lambda: saving.gate() == "DOWN")
+    key = saving.sbatch("--gres=gpu:a100:2", script="sleep 1")
+    saving.wait("Slurm powers one up", lambda: saving.job(key)["JobState"] == "CONFIGURING")
+    assert saving.job(key)["GRES"].endswith("(IDX:0-1)")
+
+
+def test_a_node_that_slurmd_has_claimed_is_planned() -> None:
+    """It is IDLE+DYNAMIC_FUTURE: there, unlike one of state FUTURE."""
+    with own_sandbox(TOPOLOGY, hetd=False) as box:
+        cluster, conf = Cluster(box), box.layout.slurm_conf
+        box.kill_slurmd("nv1")
+        real = cluster.ok(program("slurmd"), "-C").splitlines()[0]
+        sizes = " ".join(
+            re.findall(r"(?:CPUs|SocketsPerBoard|CoresPer\w+|ThreadsPer\w+)=\d+", real)
+        )
+        node = r"(?m)^(NodeName=nv1 .*)CPUs=.* RealMemory=\d+ (.*) State=\S+"
+        claimable = rf"\1{sizes} RealMemory=500 \2 State=FUTURE"
+        text, changed = re.subn(node, claimable, conf.read_text())
+        assert changed
+        conf.write_text(text)
+        box.restart_slurmctld()
+        box.start_hetd()
+        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
+        box._spawn("slurmd-nv1", [program("slurmd"), "-D", "-Ftrain-nv"])  # noqa: SLF001
+        said = ("scontrol", "-o", "-F", "show", "node", "nv1")
+        cluster.wait("it is claimed", lambda: "IDLE+DYNAMIC_FUTURE" in cluster.ok(*said))
+        cluster.ok("scontrol", "update", "NodeName=nv2", "State=DRAIN", "Reason=x")
+        key = cluster.sbatch("--gres=gpu:a100:2", "--mem=100", script="sleep 1")
+        cluster.wait("it starts there", lambda: cluster.job(key).get("NodeList") == "nv1")
+        assert "released" in cluster.outcomes(key)

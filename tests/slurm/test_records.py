@@ -321,6 +321,30 @@ def test_after_a_restart_of_slurmctld(forgets: bool) -> None:
     assert not parse_version("slurm 24.11.5").forgets_devices
 
 
+@pytest.mark.parametrize(
+    ("state", "usable"),
+    [
+        ("IDLE+POWERED_DOWN", True),  # Slurm powers it up for a job, and gives that its devices
+        ("UNKNOWN+POWERING_UP", False),  # it starts none there before the node has registered
+        ("IDLE", False),
+    ],
+)
+def test_who_did_not_register_since_slurmctld_started(state: str, usable: bool) -> None:
+    """22.05.8's own words. What is powered down registers for the first job that it is given."""
+    text = f"NodeName=amd1 CPUTot=16 Gres=gpu:mi300x:4 State={state} SlurmdStartTime=None"
+    shot = Snapshot(0.0, (), parse_nodes(text, forgets_devices=True), ())
+    assert take_inventory(shot, policy()).nodes["amd1"].usable is usable
+
+
+@pytest.mark.parametrize(
+    ("state", "future"),
+    [("FUTURE", True), ("IDLE+DYNAMIC_FUTURE", False), ("MIXED+DYNAMIC_FUTURE", False)],
+)
+def test_a_node_that_slurmd_has_claimed_is_there(state: str, future: bool) -> None:
+    (node,) = parse_nodes(f"NodeName=nv1 Gres=gpu:a100:4 State={state}")
+    assert node.future is future
+
+
 def newer(code: int | None, signal: int | None) -> dict[str, Any]:
     """An exit status as 24.11 and 26.05 print it."""
 

@@ -6,7 +6,6 @@ Occupancy is summed from the running jobs' GRES details, which is right on every
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from slurm_het.core.network import (
     leaf_of,
 )
 from slurm_het.core.policy import Policy
+from slurm_het.core.records import state_words
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
@@ -351,11 +351,11 @@ def is_usable(state: str, *, reservation_known: bool) -> bool:
     It does while a node is to be rebooted or powered down once it is idle (REBOOT_REQUESTED,
     POWER_DOWN), unless that says DRAIN too; and while one is powered up and does not answer yet.
     """
-    words = set(re.findall(r"[A-Z_]+", state.upper()))
+    words = state_words(state)
     if not reservation_known and (words & _RESERVED or _RESERVED_MARK in state):
         return False
     if "POWERING_UP" in words:
-        words.discard("NOT_RESPONDING")
+        words -= {"NOT_RESPONDING"}
     return not (words & _UNUSABLE or set(state) & _MARKS)
 
 
