@@ -133,7 +133,7 @@ def _scontrol(words: list[str], settings: SlurmSettings) -> str:
 def read_site(text: str, config: Config | None) -> ReplaySite:
     """The site, with all its nodes up and idle. Without a configuration it is the one that
     `slurm-het init` proposes. Raises HetError."""
-    nodes = tuple(_at_rest(n) for n in parse_nodes(text) if "FUTURE" not in n.state)
+    nodes = tuple(_at_rest(n) for n in parse_nodes(text) if not n.future)
     partitions = parse_partitions(text)
     if not nodes or not partitions:
         what = "partition" if nodes else "node"

@@ -100,8 +100,8 @@ class CliSlurm:
         records_of_partitions = as_enforced(
             parse_partitions(partitions), version, await self._conf()
         )
-        future = tuple(n for n in records if "FUTURE" in n.state)
-        records = tuple(n for n in records if "FUTURE" not in n.state)
+        future = tuple(n for n in records if n.future)
+        records = tuple(n for n in records if not n.future)
         _refuse_nothing("node", records, hidden)
         _refuse_nothing("partition", records_of_partitions, hidden)
         networks = await self._networks.read(p.topology for p in records_of_partitions)
