@@ -254,6 +254,7 @@ class Daemon:
             await self._reload_if_told()
             self._cycle_began = time.monotonic()
             await self.sides.open_what_is_left()
+            await self.sides.free_the_pinned()
             if await self._cycle():
                 self.wakes.wake()
             if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.gate import GateEvent, GateState
+from slurm_het.core.planner.pins import where_planned
 from slurm_het.core.planner.proposal import TakeBack
+from slurm_het.core.planner.repairs import Planned
+from slurm_het.core.planner.switch import Move, as_submitted, sent_elsewhere
 from slurm_het.daemon.cycle import CheckLead, Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.logs import in_shadow
 from slurm_het.daemon.shadow import ShadowCycle
-from slurm_het.errors import HetError, SlurmError
+from slurm_het.errors import HetError, SlurmBusyError, SlurmError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
@@ -21,6 +26,8 @@ from slurm_het.slurm.backend import client_of
 from slurm_het.solve.worker import WorkerSolver, solver_of
 
 log = logging.getLogger("hetd.cycle")
+TAKE_BACK_SECONDS = 2.0
+"""So long the gate waits for who is taken back at hetd's end. Its supervisor waits for 5 s."""
 
 
 class Sides:
@@ -41,6 +48,7 @@ class Sides:
         intake, note = config.policy.intake_partition, Holds(paths.control_socket.parent)
         self._gate = Gate(slurm, intake, paths.state_dir, note)
         self._journals: dict[Path, Keeper] = {}
+        self._freed = False  # whether it has looked for whom another configuration has pinned
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -121,10 +129,54 @@ class Sides:
             await self._gate.heed(GateEvent.STOP)
 
     async def give_up(self) -> None:
-        """Open the gate at this hetd's end."""
+        """Open the gate at this hetd's end, once those are taken back that it has sent to nodes and
+        that do not run yet: nobody would give them others, whatever becomes of these."""
         if self.planned:
+            pins = [pin for pin in self.planned.pins.pins.values() if not pin.in_line]
+            try:
+                async with asyncio.timeout(TAKE_BACK_SECONDS):
+                    await self._take_back(self.planned, pins, "hetd ends")
+            except TimeoutError:
+                log.error("not all of %d jobs are taken back: slurmctld is too slow", len(pins))
             await self._gate.heed(GateEvent.STOP)
         await self.open_what_is_left()
+
+    @staticmethod
+    async def _take_back(planned: Cycle, pins: Iterable[Pin], why: str) -> None:
+        back = [TakeBack(pin.task.key, why, penalty=False) for pin in pins]
+        await planned.releaser.take_back(back)
+
+    async def free_the_pinned(self) -> None:
+        """Once: make those again what their users submitted whom a hetd with another configuration
+        has pinned where none is in plan now, and that do not run yet."""
+        if self._freed:
+            return
+        try:
+            policy = self.config.policy.planned
+            if jobs := sent_elsewhere(await self.slurm.snapshot(), policy):
+                journal = self._journal(self.config.paths.journal)
+                nothing: Mapping[tuple[str, int], Planned | None] = {}
+                known = await journal.ask(lambda j: j.last_plans(jobs), nothing)
+                last = {job.key: known.get((job.key, job.submit_time)) for job in jobs}
+                ours = [job for job in jobs if where_planned(job, last[job.key])]
+                await self.check_lead()
+                await asyncio.gather(*(self._free(as_submitted(job, policy)) for job in ours))
+        except SlurmError as error:  # in the next cycle
+            log.error("not looked for jobs that are pinned in other partitions: %s", error.message)
+        else:
+            self._freed = True
+
+    async def _free(self, move: Move) -> None:
+        key, partition = move.job.key, move.job.partition
+        try:
+            for fields in move.updates:
+                await self.slurm.update_job(move.key, fields)
+        except SlurmBusyError:
+            raise
+        except SlurmError as error:
+            log.warning("job %s stays pinned in %s: %s", key, partition, error.message)
+        else:
+            log.info("job %s is pinned no more: %s is not in plan", key, partition)
 
     async def run_beside(self, stop: asyncio.Event) -> None:
         """Run shadow's cycles beside the others, which wait for none of them, whatever befalls."""
@@ -152,9 +204,7 @@ class Sides:
         policy = new.policy.planned
         pins = self.planned.pins.pins.values()
         gone = [pin for pin in pins if not policy.pool(pin.placement.partition)]
-        why = "its pool is not in plan any more"
-        back = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
-        await self.planned.releaser.take_back(back)
+        await self._take_back(self.planned, gone, "its pool is not in plan any more")
         if not new.plans:
             await self._gate.heed(GateEvent.STOP)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from slurm_het.daemon.gate import closed_flag
 from slurm_het.daemon.sides import Sides
 from slurm_het.errors import LeadError, SlurmBusyError, SlurmError
 from slurm_het.opener import Holds
+from slurm_het.settings import Config
 from slurm_het.solve.worker import solver_of
 from tests.support.daemons import PATIENCE, running_daemon, until
 from tests.support.fake_slurm import FakeSlurm
@@ -52,6 +53,12 @@ class BusySlurm(FakeSlurm):
             await asyncio.sleep(0.01)
         self.read += 1
         return await super().snapshot()
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        while self.hangs:
+            await asyncio.sleep(0.01)
+        self.no_time = {key} if self.busy else set()
+        await super().update_job(key, fields)
 
 
 @pytest.fixture
@@ -284,12 +291,30 @@ def test_a_hetd_in_shadow_that_fails_before_it_leads_has_no_gate_opened(
     assert slurm.moved == []
 
 
-def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
-    short_path: Path, slurm: BusySlurm
-) -> None:
-    """As it was: what asks for 16 devices and leaves the number of nodes open was given two."""
-    write(short_path, "plan")
-    config = load_config(short_path / "het.yaml")
+BACK = {"Partition": "accel", "ReqNodeList": ""}
+
+
+async def leads() -> None:
+    """It does."""
+
+
+def with_sides(config: Config, slurm: BusySlurm, live: Callable[[Sides], Awaitable[None]]) -> None:
+    """Have something done with the cycles of a configuration."""
+
+    async def alive() -> None:
+        await live(sides)
+
+    sides = Sides(config, slurm, solver_of(config.planner), leads)
+    try:
+        asyncio.run(alive())
+    finally:
+        sides.close()
+        sides.solver.close()
+
+
+def released_in_two_pools(slurm: BusySlurm) -> None:
+    """The jobs of a first cycle, of which 1 is pinned ahead. What asks for 16 devices and leaves
+    the number of nodes open is given two."""
     slurm.gate, slurm.side_door = "DOWN", True
     slurm.jobs = (
         marked(1, tres_per_job="gpu:a100:16"),
@@ -298,26 +323,88 @@ def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
         running(9, "nv1", "gpu:a100:8(IDX:0-7)", partition="train-nv", end_time=3000),
     )
 
-    async def look() -> None:
-        """It leads."""
+
+async def first_cycle(sides: Sides, slurm: BusySlurm) -> None:
+    """One, which releases them."""
+    await sides.cycle.run()
+    released = {key: fields["Partition"] for key, fields in slurm.updates}
+    assert released == {"1": "train-nv", "2": "train-nv", "3": "train-amd"}
+    assert [pin.task.key for pin in sides.cycle.pins.ahead()] == ["1"]
+
+
+def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    write(short_path, "plan")
+    config = load_config(short_path / "het.yaml")
+    released_in_two_pools(slurm)
 
     async def live(sides: Sides) -> None:
-        await sides.cycle.run()
-        released = {key: fields["Partition"] for key, fields in slurm.updates}
-        assert released == {"1": "train-nv", "2": "train-nv", "3": "train-amd"}
-        assert [pin.task.key for pin in sides.cycle.pins.ahead()] == ["1"]
+        await first_cycle(sides, slurm)
         slurm.updates.clear()
         new = replace(config, policy=mixed("train-nv"))
         await sides.leave(new, leads=False)
         assert slurm.updates == []
         await sides.leave(new, leads=True)
 
-    sides = Sides(config, slurm, solver_of(config.planner), look)
-    try:
-        asyncio.run(live(sides))
-    finally:
-        sides.close()
-        sides.solver.close()
-    back = {"Partition": "accel", "ReqNodeList": ""}
-    assert dict(slurm.updates) == {"1": back | {"NumNodes": "1-2"}, "2": back}
+    with_sides(config, slurm, live)
+    assert dict(slurm.updates) == {"1": BACK | {"NumNodes": "1-2"}, "2": BACK}
     assert slurm.moved == []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_who_does_not_run_yet_is_taken_back_at_the_end(
+    short_path: Path, slurm: BusySlurm, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    """Plain Slurm may have other nodes for it; the gate does not wait for long."""
+    monkeypatch.setattr("slurm_het.daemon.sides.TAKE_BACK_SECONDS", 0.2)
+    write(short_path, "plan")
+    released_in_two_pools(slurm)
+
+    async def live(sides: Sides) -> None:
+        await first_cycle(sides, slurm)
+        slurm.updates.clear()
+        slurm.hangs = hangs
+        await sides.give_up()
+
+    with_sides(load_config(short_path / "het.yaml"), slurm, live)
+    if not hangs:
+        assert dict(slurm.updates) == {"1": BACK | {"NumNodes": "1-2"}, "2": BACK, "3": BACK}
+    assert (slurm.moved, slurm.gate) == (["UP"], "UP")
+
+
+@pytest.mark.parametrize("pools", [("train-nv",), ("train-nv", "train-amd", "infer")])
+def test_after_a_restart_nobody_stays_pinned_where_nothing_is_in_plan(
+    short_path: Path, slurm: BusySlurm, pools: tuple[str, ...]
+) -> None:
+    """By the journal: nodes that somebody else chose stay. It is looked for once."""
+    write(short_path, "plan")
+    config = load_config(short_path / "het.yaml")
+    released_in_two_pools(slurm)
+
+    async def before(sides: Sides) -> None:
+        await first_cycle(sides, slurm)
+        await sides.journal.written()
+
+    async def after(sides: Sides) -> None:
+        slurm.busy = True
+        await sides.free_the_pinned()
+        slurm.updates.clear()
+        slurm.busy = False
+        await sides.free_the_pinned()
+        await sides.free_the_pinned()
+
+    with_sides(config, slurm, before)
+    sent = {key: fields["ReqNodeList"] for key, fields in slurm.updates}
+    one, two, three, nine = slurm.jobs
+    slurm.jobs = (
+        replace(one, partition="train-nv", req_nodes=sent["1"], nodes_min=2),
+        replace(two, partition="train-nv", req_nodes="nv1"),
+        replace(three, partition="train-amd", req_nodes=sent["3"]),
+        nine,
+    )
+    slurm.updates.clear()
+    with_sides(replace(config, policy=mixed(*pools)), slurm, after)
+    freed = {"1"} | ({"3"} if "train-amd" in pools else set())
+    assert [key for key, _ in slurm.updates] == sorted(freed)
+    assert all(fields.items() >= BACK.items() for _, fields in slurm.updates)

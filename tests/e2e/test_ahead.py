@@ -236,3 +236,23 @@ def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
     cluster.wait_started(big)
     assert "returned" not in cluster.outcomes(big)
     cluster.ok("scontrol", "update", "PartitionName=train-dcu", "OverTimeLimit=0")
+
+
+def test_who_is_pinned_ahead_is_free_again_once_hetd_stops(cluster: Cluster) -> None:
+    """Its nodes are the ones that are free soonest, as it looks; plain Slurm takes others."""
+    cluster.open_side_door()
+    longer = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 300")
+    ending = cluster.sbatch("--gres=gpu:8", "-t", "4", script="module load dtk; sleep 300")
+    for key in (longer, ending):
+        cluster.wait_state(key, "RUNNING")
+    waits = cluster.sbatch("--gres=gpu:8", "-t", "2", script="module load dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(waits))
+    assert cluster.job(waits)["ReqNodeList"] == cluster.job(ending)["NodeList"]
+    node = cluster.job(longer)["NodeList"]
+    cluster.box.stop_hetd()
+    try:
+        cluster.ok("scancel", longer)
+        cluster.wait("it starts there", lambda: cluster.job(waits).get("NodeList") == node)
+    finally:
+        cluster.box.start_hetd()
+        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")

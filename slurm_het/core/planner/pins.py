@@ -280,10 +280,11 @@ def _is_ours(job: Job, last_plan: LastPlan) -> bool:
     held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
     if not job.req_nodes or job.het_job_id or held:
         return False
-    return MARK in job.admin_comment or _where_planned(job, last_plan(job))
+    return MARK in job.admin_comment or where_planned(job, last_plan(job))
 
 
-def _where_planned(job: Job, last: Planned | None) -> bool:
+def where_planned(job: Job, last: Planned | None) -> bool:
+    """Whether a job that asks for nodes was last planned for these, in the partition it is in."""
     nodes = set(hostlist.expand_readable(job.req_nodes))
     place = last and (last.placement.partition, set(last.placement.nodes))
     return place == (job.partition, nodes)
@@ -300,7 +301,7 @@ def _pin_of(
         return Pin(task, in_line(task), 0.0)
     num_nodes = nodes_to_put_back(job, len(nodes))
     back = gres_fields(job.admin_comment, original_gres(task)) if task.rewritten else {}
-    if last and _where_planned(job, last):
+    if last and where_planned(job, last):
         return Pin(task, last.placement, 0.0, last.start, num_nodes, gives_back=back)
     tentative = last is None and mark_of_sent(job, "at once") is not None
     # Which devices is not known: the first ones are as good a guess as any.

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from slurm_het.core.jobs.admission import Admission, Admitted
 from slurm_het.core.jobs.asked import gres_as_submitted
+from slurm_het.core.jobs.layout import nodes_to_put_back
 from slurm_het.core.jobs.mark import MARK, Mark, decode_comment
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import hostlist
 
 
 class Move(NamedTuple):
@@ -66,16 +68,36 @@ def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -
         yield Move(job, tuple(_as_written(job, mark, policy)))
 
 
+def sent_elsewhere(snapshot: Snapshot, policy: Policy) -> list[Job]:
+    """The jobs that wait with our mark, and for nodes that they ask for, in partitions that are
+    none of `policy`: a hetd with another one may have sent them there."""
+    return [
+        job
+        for job in snapshot.jobs
+        if job.state == "PENDING" and job.req_nodes and job.partition not in policy.partitions
+        and MARK in job.admin_comment and not job.het_job_id
+    ]  # fmt: skip
+
+
+def as_submitted(job: Job, policy: Policy) -> Move:
+    """How such a job becomes what its user submitted."""
+    mark = decode_comment(job.admin_comment)
+    return Move(job, tuple(_as_written(job, mark, policy)) if mark else ())
+
+
 def _as_written(job: Job, mark: Mark, policy: Policy) -> Iterator[dict[str, str]]:
     """One that is pinned in its own partition goes through the intake, as its node list must not
     change without its partition. Other Features Slurm itself refuses for a job that has started.
     Where the mark had no room for what its user wrote, the hook's partition and Features stay."""
     original = mark.original or {"partition": job.partition, "features": job.features}
     partition, here = original.get("partition") or policy.intake_partition, job.partition
+    own_number = nodes_to_put_back(job, len(hostlist.expand_readable(job.req_nodes)))
+    number = {"NumNodes": own_number} if job.req_nodes and own_number else {}
     if partition == here and job.req_nodes:
         here = policy.intake_partition
-        yield {"Partition": here, "ReqNodeList": ""}
-    fields = {"Partition": partition} if partition != here else {}
+        yield {**number, "Partition": here, "ReqNodeList": ""}
+        number = {}
+    fields = {**number, "Partition": partition} if partition != here else {}
     if fields and not job.unsplit:  # what is unsplit has no nodes, and scontrol refuses it the word
         fields["ReqNodeList"] = ""
     if (features := original.get("features", "")) != job.features:
