@@ -10,6 +10,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.outdated import brought_up_to_date
 from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
 from slurm_het.core.jobs.reading import Handover, suits_anew
 from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
@@ -17,7 +18,7 @@ from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
-from slurm_het.core.planner.proposal import Memory, Observed, Prepared
+from slurm_het.core.planner.proposal import MOST_STRAYS, Memory, Observed, Prepared
 from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
@@ -28,7 +29,7 @@ from slurm_het.journal import Records
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.intake")
-MAX_AT_ONCE = 50
+MAX_AT_ONCE = MOST_STRAYS
 
 
 def _starts_never(job: Job) -> bool:
@@ -184,7 +185,8 @@ class Strays:
 
     async def adopt(self, prepared: Prepared) -> None:
         """Classify gated jobs that the hook could not (it was cut off, or came later), and anew
-        those that have changed since, or whose pools have.
+        those that have changed since, or whose pools have; bring those up to date that were
+        admitted for other nodes than there are.
 
         They are planned from the next snapshot on.
         """
@@ -202,11 +204,12 @@ class Strays:
                 self._asked[job.id] = known[job.id]
 
     async def _adopt_one(self, job: Job, facts: ClusterFacts) -> None:
-        script = await self.slurm.batch_script(job.id)
-        anew = Anew(job, script)
         try:
-            known, suits = self.trials.known, suits_anew(job, facts)
-            fields = adoption(anew, self.policy, facts.inventory, known, suits)
+            fields = brought_up_to_date(job, self.policy, facts.inventory)
+            if fields is None:
+                anew = Anew(job, await self.slurm.batch_script(job.id))
+                known, suits = self.trials.known, suits_anew(job, facts)
+                fields = adoption(anew, self.policy, facts.inventory, known, suits)
             # Not by its id: of an array that is all its tasks, those that run too.
             await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError:

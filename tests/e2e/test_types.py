@@ -52,3 +52,31 @@ def test_a_type_is_known_by_its_name_or_by_its_pool(
 ) -> None:
     key = it.sbatch(*options, script=f"{script}\nsleep 5")
     assert it.wait_started(key)["NodeList"] == node
+
+
+GROWING = """
+- {name: nv1, type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 16, memory_gib: 64, pool: train-nv, scenario: training}
+- {name: nv2, type: h100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 16, memory_gib: 64, pool: train-nv, scenario: training}
+- {name: amd1, type: mi300x, vendor: amd, devices: 4, memory_gib_per_device: 192,
+   cpus: 16, memory_gib: 64, pool: train-amd, scenario: training}
+"""
+
+
+def test_who_waits_gets_the_nodes_of_a_type_that_comes_meanwhile() -> None:
+    """The hook has written Features=a100: of NVIDIA there was no more."""
+    with own_sandbox(GROWING, overrides=AMPLE, hetd=False) as box:
+        cluster = Cluster(box)
+        for pool, nodes in (("accel", "nv1,amd1"), ("train-nv", "nv1")):
+            cluster.ok("scontrol", "update", f"PartitionName={pool}", f"Nodes={nodes}")
+        box.start_hetd()
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        script = "module load cuda\nsleep 300"
+        cluster.wait_started(cluster.sbatch("--gres=gpu:4", script=script))
+        waits = cluster.sbatch("--gres=gpu:4", script=script)
+        assert cluster.job(waits)["Features"] == "a100"
+        for pool, nodes in (("accel", "nv1,nv2,amd1"), ("train-nv", "nv1,nv2")):
+            cluster.ok("scontrol", "update", f"PartitionName={pool}", f"Nodes={nodes}")
+        assert cluster.wait_started(waits)["NodeList"] == "nv2"
+        assert cluster.job(waits)["Features"] == "[a100|h100]"

@@ -113,6 +113,22 @@ class Inventory:
         return tuple(first.values())
 
     @cached_property
+    def makes(self) -> tuple[str, ...]:
+        """What of the nodes decides where a job may go, once for those that are alike: features,
+        partitions, and how many devices of a type. As text that is the same in any process."""
+        alike = {
+            (
+                tuple(sorted(node.features)),
+                tuple(sorted(node.partitions)),
+                tuple(
+                    sorted(Counter((d.type, d.vendor, d.memory_gib) for d in node.devices).items())
+                ),
+            )
+            for node in self.builds
+        }
+        return tuple(sorted(map(repr, alike)))
+
+    @cached_property
     def kinds(self) -> dict[frozenset[str], frozenset[str]]:
         """The device types on the nodes with the same features, by those."""
         kinds: dict[frozenset[str], frozenset[str]] = {}

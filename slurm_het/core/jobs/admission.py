@@ -7,7 +7,7 @@ open. What is written into it at its release: planner/updates.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.constraint_hints import where_allowed
+from slurm_het.core.jobs.constraint_of_ours import Fit, features_for
 from slurm_het.core.jobs.gres_choice import only_gres
 from slurm_het.core.jobs.job_size import size_of_message
-from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.mark import Mark, encode_mark
 from slurm_het.core.jobs.never import may_lift, never, suits_of
 from slurm_het.core.jobs.pools import (
     UNKNOWN_SUITS,
@@ -25,6 +26,7 @@ from slurm_het.core.jobs.pools import (
     fitting_pools,
     fitting_types,
     own_first,
+    whats_there,
 )
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -35,7 +37,7 @@ from slurm_het.core.jobs.request import (
     registered,
 )
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials, program_of
-from slurm_het.core.model import Classification, Job, Node
+from slurm_het.core.model import Classification, Job
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
@@ -49,12 +51,9 @@ from slurm_het.core.reasons import (
 )
 from slurm_het.core.reservations.closings import inside_named
 from slurm_het.core.syntax import gres
-from slurm_het.core.syntax.constraint import combine, parse_features
+from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
-
-MAX_FEATURES = 1023
-"""The longest value of a field that the hook assigns, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +104,6 @@ class Refused:
 
 Admission = Admitted | Passed
 Verdict = Admission | Refused
-
-
-class _Fit(NamedTuple):
-    """Where a job could run: the device types, the partitions of the pools, the nodes in them."""
-
-    types: frozenset[str]
-    partitions: frozenset[str]
-    inside: tuple[Node, ...]
-    outside: tuple[Node, ...]
-
-    @classmethod
-    def of(cls, types: frozenset[str], pools: Iterable[Pool], inventory: Inventory) -> _Fit:
-        partitions = frozenset(p.partition for p in pools)
-        inside, outside = list[Node](), list[Node]()
-        for node in inventory.nodes.values():
-            (inside if partitions.intersection(node.partitions) else outside).append(node)
-        return cls(types, partitions, tuple(inside), tuple(outside))
 
 
 class _Suited(NamedTuple):
@@ -219,15 +201,17 @@ def admit(
     if isinstance(found, Passed):
         return found
     what = found.what
-    fit = _Fit.of(found.types, found.pools, inventory)
+    fit = Fit.of(found.types, found.pools, inventory.nodes.values())
     fields, evidence = _tres_fields(request, what, fit, policy)
     what = replace(what, evidence=(*what.evidence, *evidence))
     fields["partition"] = policy.intake_partition
-    features = _features(request, fit, policy)
+    features = features_for(request, fit, policy)
     if features != request.features:
         fields["features"] = features
     wrote = {field: text for field, text in fields.items() if field != "partition"}
-    fields["admin_comment"] = encode_comment(what, request.original, "", wrote, request.asked)
+    fields["admin_comment"] = encode_mark(
+        Mark(what, request.original, "", wrote, request.asked, whats_there(inventory, policy))
+    )
     return Admitted(fields, what, found.pools, found.too_much, found.less)
 
 
@@ -323,7 +307,7 @@ def fitting(
 
 
 def _tres_fields(
-    request: JobRequest, what: Classification, fit: _Fit, policy: Policy
+    request: JobRequest, what: Classification, fit: Fit, policy: Policy
 ) -> tuple[dict[str, str], list[str]]:
     """The TRES fields that are to say something else than the user wrote, and the evidence."""
     written, asked = request.original, request.gres.registered(policy)
@@ -351,48 +335,9 @@ def _with_registered_names(written: str, asked: tuple[Gres, ...], policy: Policy
     return ",".join(parts)
 
 
-def _may_share(asked: GresRequests, what: Classification, fit: _Fit) -> bool:
+def _may_share(asked: GresRequests, what: Classification, fit: Fit) -> bool:
     """Whether `gpu:1` becomes `shard:M`: it may share, needs M GiB, and shards exist."""
     one_device = asked == GresRequests(node=(Gres("gpu"),))
     return (
         what.share and what.memory_gib > 0 and one_device and any(n.has_shards for n in fit.inside)
     )
-
-
-def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:
-    """The Features that keep plain Slurm to these pools and types, on top of the user's own.
-
-    Node Features carry the pools' partition names and the types (`slurm-het check` sees to it).
-    """
-    inside = frozenset(d.type for n in fit.inside for d in n.devices)
-    outside = frozenset(d.type for n in fit.outside for d in n.devices)
-    wanted = fit.types & inside
-    by_pool = wanted & outside and all(fit.partitions & n.features for n in fit.inside)
-    by_type = wanted < (inside | outside) and _types_are_features(fit.inside, wanted)
-    several = request.nodes > 1 or request.whole_devices(policy) > 1
-    one_for_all = several and not (by_pool and by_type)  # brackets cannot be ANDed
-    by = ((by_pool, fit.partitions), (by_type, wanted))
-    groups = [names for applies, names in by if applies]
-    if not groups:
-        return request.features
-    text = combine(request.features, *groups, one_for_all=one_for_all)
-    return text if _keeps(text, request.features, fit) else request.features
-
-
-def _keeps(text: str, written: str, fit: _Fit) -> bool:
-    """Whether a constraint can stand for the one that the user wrote: Slurm takes it, and nodes
-    meet it if any meet his."""
-    try:
-        return len(text) <= MAX_FEATURES and (_met(text, fit) or not _met(written, fit))
-    except HetError:  # one operator too many for us
-        return False
-
-
-def _met(features: str, fit: _Fit) -> bool:
-    """Whether any node meets a constraint."""
-    wanted = parse_features(features)
-    return any(wanted.allows(node.features) for node in (*fit.inside, *fit.outside))
-
-
-def _types_are_features(nodes: Iterable[Node], wanted: frozenset[str]) -> bool:
-    return all(d.type in n.features for n in nodes for d in n.devices if d.type in wanted)

@@ -16,7 +16,8 @@ from slurm_het.core.jobs.admission import (
     remembering,
 )
 from slurm_het.core.jobs.classify import ASK, canonical, classify, listed
-from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment, having_written, in_place
+from slurm_het.core.jobs.mark import Mark, decode_comment, encode_mark, having_written, in_place
+from slurm_het.core.jobs.outdated import given_back
 from slurm_het.core.jobs.pools import UNKNOWN_SUITS, Suits
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -125,11 +126,16 @@ def adoption(
 ) -> dict[str, str]:
     """The update of a gated job that the hook did not classify, or whose user has changed what it
     asks for since, or whose Features, which are ours, keep it from the pools that it may use: as if
-    it had been submitted so now, but its GRES stay. Raises HetError if it is none of ours, or would
-    stay as it is."""
+    it had been submitted so now, but its GRES stay. One that can run nowhere any more gets his
+    constraint back. Raises HetError if it is none of ours, or would stay as it is."""
     job, mark = anew.job, decode_comment(anew.job.admin_comment)
     if mark:
-        made: Admission = asked_anew(anew, policy, inventory, trials, suits)
+        try:
+            made: Admission = asked_anew(anew, policy, inventory, trials, suits)
+        except HetError:
+            if not mark.there or changed_since(job, mark):
+                raise
+            return given_back(job, mark, policy, inventory)
     else:
         request = remembering(from_record(job, anew.script), policy, inventory, trials)
         made = admit(request, policy, inventory, suits)
@@ -138,7 +144,7 @@ def adoption(
     comment, features = made.fields["admin_comment"], made.fields.get("features", job.features)
     now = decode_comment(comment)
     if now and (left := _our_gres(job, mark)):
-        comment = encode_comment(*having_written(now, left))
+        comment = encode_mark(having_written(now, left))
     if not comment:
         raise HetError("what it is does not fit into its admin_comment")
     if mark and features == job.features and not changed_since(job, mark):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slurm_het.core.jobs.classify import YES
-from slurm_het.core.jobs.mark import decode_comment, encode_comment, having_written, in_place
+from slurm_het.core.jobs.mark import decode_comment, encode_mark, having_written, in_place
 from slurm_het.core.jobs.sizes import died_of, raised
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
@@ -43,7 +43,7 @@ def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, s
         mark.classification, memory_gib=gib, evidence=(why, *mark.classification.evidence)
     )
     now = having_written(mark, {"tres_per_node": larger})
-    made = encode_comment(*now._replace(classification=what, sent=""))
+    made = encode_mark(now._replace(classification=what, sent=""))
     return {
         "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
         "StartTime": "now", "AdminComment": in_place(job.admin_comment, made),

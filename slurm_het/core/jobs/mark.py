@@ -31,7 +31,8 @@ class Mark(NamedTuple):
 
     `sent` says how it came into a pool, if hetd's plan did not send it. `wrote` is what we have
     written into the job since in place of that text, by Slurm's names of the fields (None: that is
-    not told), `asked` what its user has asked for by `slurm-het ask`.
+    not told), `asked` what its user has asked for by `slurm-het ask`. `there` stands for the nodes
+    and pools that there were then (pools.whats_there).
     """
 
     classification: Classification
@@ -39,6 +40,7 @@ class Mark(NamedTuple):
     sent: Sent = ""
     wrote: Mapping[str, str] | None = None
     asked: str = ""
+    there: str = ""
 
 
 def encode_comment(
@@ -48,11 +50,17 @@ def encode_comment(
     wrote: Mapping[str, str] | None = None,
     asked: str = "",
 ) -> str:
+    """`encode_mark` of what is told. `original` is JobRequest.original, the others as in Mark."""
+    return encode_mark(Mark(what, original, sent, wrote, asked))
+
+
+def encode_mark(mark: Mark) -> str:
     """Classification and original request as text, so that Slurm's records are enough.
 
-    `original` is JobRequest.original, the others are as in Mark. If the text is too long, the
-    evidence is left out, then what we wrote, then the original too; '' if that does not help.
+    If the text is too long, the evidence is left out, then what we wrote, then the original too; ''
+    if that does not help.
     """
+    what, original, sent, wrote, asked, there = mark
     data = {
         "s": what.scenario,
         "v": list(what.vendors),
@@ -64,6 +72,7 @@ def encode_comment(
         **({"f": what.program} if what.program else {}),
         **({"sent": sent} if sent else {}),
         **({"ask": asked} if asked else {}),
+        **({"n": there} if there else {}),
         "orig": dict(original),
         "w": None if wrote is None else dict(wrote),
         "why": list(what.evidence),
@@ -94,7 +103,7 @@ def with_original(comment: str, field: str, text: str) -> str:
         return ""
     original = {name: own for name, own in mark.original.items() if name != field}
     original |= {field: text} if text else {}
-    made = encode_comment(*mark._replace(original=original))
+    made = encode_mark(mark._replace(original=original))
     kept = decode_comment(made)
     return in_place(comment, made) if kept and kept.original == original else ""
 
@@ -110,7 +119,7 @@ def rewritten(comment: str, gres: str) -> str:
     mark = decode_comment(comment)
     if mark is None or mark.wrote is None:
         return ""
-    made = encode_comment(*having_written(mark, {"tres_per_node": gres, "tres_per_job": ""}))
+    made = encode_mark(having_written(mark, {"tres_per_node": gres, "tres_per_job": ""}))
     return in_place(comment, made) if made else ""
 
 
@@ -134,6 +143,11 @@ def without_blanks(comment: str) -> str:
     reads the same."""
     escapes = {" ": "\\u0020", "'": "\\u0027", '\\"': "\\u0022"}
     return re.sub(r"\\.|[ ']", lambda found: escapes.get(found.group(), found.group()), comment)
+
+
+def says_there(comment: str, there: str) -> bool:
+    """Whether a comment of encode_mark has that for `there`; told without decoding it."""
+    return f'"n":"{there}"' in comment
 
 
 @lru_cache(maxsize=KNOWN)
@@ -160,7 +174,8 @@ def decode_comment(text: str) -> Mark | None:
         original = {str(k): str(v) for k, v in data["orig"].items()}
         wrote = {str(k): str(v) for k, v in data["w"].items()} if "w" in data else None
         sent = _SENT.get(str(data.get("sent")), "")
-        return Mark(what, original, sent, wrote, str(data.get("ask", "")))
+        asked, there = str(data.get("ask", "")), str(data.get("n", ""))
+        return Mark(what, original, sent, wrote, asked, there)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

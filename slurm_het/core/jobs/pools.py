@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2s
 from typing import NamedTuple
 
-from slurm_het.core.cluster.inventory import TypeThere
+from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.policy import Policy, Pool
@@ -90,6 +91,14 @@ def fitting_pools(
         if able:
             break  # where no node can ever hold it: as if it asked for one device
     return able
+
+
+def whats_there(inventory: Inventory, policy: Policy) -> str:
+    """What stands for the nodes and pools that a job is admitted for: another where these are
+    others in anything that decides where it may go."""
+    pools = [(p.partition, p.scenario, *sorted(p.vendors)) for p in policy.pools]
+    text = repr((inventory.makes, pools)).encode(errors="replace")
+    return blake2s(text, digest_size=3).hexdigest()
 
 
 class UsablePools(NamedTuple):

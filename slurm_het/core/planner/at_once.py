@@ -14,10 +14,11 @@ from itertools import islice
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
-from slurm_het.core.jobs.admission import MAX_FEATURES, Admitted
+from slurm_het.core.jobs.admission import Admitted
 from slurm_het.core.jobs.at_submit import record_of
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
-from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.constraint_of_ours import MAX_FEATURES
+from slurm_het.core.jobs.mark import decode_comment, encode_mark
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.model import Node, Partition, Placement, Task
 from slurm_het.core.planner.plan import plan
@@ -175,7 +176,7 @@ def _sent_there(made: Admitted, placement: Placement) -> Admitted | None:
     mark = decode_comment(made.fields["admin_comment"])
     why = f"interactive, and {placement.partition} {nodes} was free: it did not wait in the gate"
     what = replace(made.classification, evidence=(*made.classification.evidence, why))
-    comment = mark and encode_comment(*mark._replace(classification=what, sent="at once"))
+    comment = mark and encode_mark(mark._replace(classification=what, sent="at once"))
     if not comment or len(nodes) > MAX_FEATURES:
         return None
     place = {"partition": placement.partition, "req_nodes": nodes, "admin_comment": comment}

@@ -20,6 +20,7 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, KnownNodes, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.outdated import Outdated
 from slurm_het.core.jobs.paces import Paces
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
@@ -59,6 +60,9 @@ from slurm_het.core.reservations.unbound import limited
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
 
+MOST_STRAYS = 50
+"""So many gated jobs are classified, or brought up to date, in one cycle."""
+
 
 @dataclass
 class Memory:
@@ -80,6 +84,7 @@ class Memory:
     paces: Paces = field(default_factory=Paces)
     passing: dict[str, dict[str, str]] = field(default_factory=dict)
     nodes: KnownNodes = field(default_factory=KnownNodes)
+    outdated: Outdated = field(default_factory=Outdated)
     lessons: Lessons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -226,7 +231,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     )
     queue = queue.without(memory.passing.keys())
     waiting, queue = queue.tasks, give_up(queue, memory.pins.returned)
-    strays = _strays(snapshot, queue, policy, memory)
+    strays = _strays(observed, queue, memory)
     pins = tuple(memory.pins.pins.values())
     released = at_hand(pins, snapshot, inventory)
     room = room_beside(inventory, released)
@@ -277,16 +282,18 @@ def _within_limits(
     return within._replace(tasks=tasks, held=held | within.held)
 
 
-def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory) -> frozenset[int]:
-    gated = [job for job in snapshot.jobs if is_gated(job, policy)]
+def _strays(observed: Observed, queue: TaskPools, memory: Memory) -> frozenset[int]:
+    """Those that are to be classified before they are planned, and of those whose constraint of
+    ours is outdated so many of the first as there is time for: the rest are planned by it."""
+    policy = observed.policy
+    gated = [job for job in observed.snapshot.jobs if is_gated(job, policy)]
     memory.not_adopted &= {job.id for job in gated}
-    return frozenset(
-        job.id
-        for job in gated
-        if (MARK not in job.admin_comment or job.id in queue.changed)
-        and job.key not in queue.handovers
-        and job.id not in memory.not_adopted
-    )
+    able = [j for j in gated if j.key not in queue.handovers and j.id not in memory.not_adopted]
+    first = {j.id for j in able if MARK not in j.admin_comment or j.id in queue.changed}
+    here = [job for job in able if job.key not in memory.passing]
+    most = max(0, MOST_STRAYS - len(first))
+    outdated = memory.outdated.first(here, observed.inventory, policy, most)
+    return frozenset(first.union(job.id for job in outdated))
 
 
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:

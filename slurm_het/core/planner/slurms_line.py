@@ -20,7 +20,7 @@ from slurm_het.core.cluster.fit import as_written, could_start, reaches_gres, se
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.demand import is_accelerator_job
-from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment, in_place, mark_of_sent
+from slurm_het.core.jobs.mark import MARK, decode_comment, encode_mark, in_place, mark_of_sent
 from slurm_het.core.jobs.pool_defaults import time_limit_text
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
@@ -220,7 +220,7 @@ def stands_in_line(job: Job, policy: Policy) -> bool:
 def line_fields(task: Task, job: Job) -> dict[str, str]:
     """The update that puts a gated job into Slurm's line; none if it has no mark of ours."""
     mark = decode_comment(job.admin_comment)
-    comment = mark and encode_comment(*mark._replace(sent="in line"))
+    comment = mark and encode_mark(mark._replace(sent="in line"))
     if not comment:
         return {}
     fields = {

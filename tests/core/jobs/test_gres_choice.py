@@ -14,7 +14,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.asked import Anew, adoption, asked_anew, update_of, updated
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
-from slurm_het.core.jobs.mark import decode_comment, encode_comment, rewritten
+from slurm_het.core.jobs.mark import decode_comment, encode_mark, rewritten
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
 from slurm_het.core.planner.build_problem import build
@@ -285,7 +285,7 @@ def test_of_a_job_that_an_older_hetd_marked_it_is_not_known_what_we_wrote() -> N
     job = with_features(FORTY, tres_per_node="gpu:2")
     mark = decode_comment(job.admin_comment)
     assert mark
-    old = replace(job, admin_comment=encode_comment(*mark._replace(wrote=None)))
+    old = replace(job, admin_comment=encode_mark(mark._replace(wrote=None)))
     task, placement = placed(snapshot(old))
     fields = release_fields(placement, old, rewritten_gres(task, placement))
     assert fields["Gres"] == "gpu:a100:2"
