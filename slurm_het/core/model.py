@@ -44,6 +44,7 @@ class Snapshot(WorkedOut):
     reservations: tuple[ReservationRecord, ...] = ()
     preemption: Preemption = NO_PREEMPTION
     future: tuple[NodeRecord, ...] = ()  # of state FUTURE: Slurm's verdict at submit counts them
+    unseen: frozenset[str] = frozenset()  # nodes of partitions of which Slurm tells nothing
     submit_rules: SubmitRules = PLAIN_RULES
     networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
     backfill: Backfill = USUAL

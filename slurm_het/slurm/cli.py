@@ -25,6 +25,7 @@ from slurm_het.errors import (
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.accounts import as_enforced
 from slurm_het.slurm.backfill import backfill_of
+from slurm_het.slurm.cloud_nodes import CloudNodes
 from slurm_het.slurm.controllers import Controllers
 from slurm_het.slurm.environment import environment, private
 from slurm_het.slurm.groups import GroupReader
@@ -65,6 +66,7 @@ class CliSlurm:
         self._limits = LimitReader(self._run, self._qos)
         self._networks = NetworkReader(self._run)
         self._groups = GroupReader()
+        self._cloud = CloudNodes()
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
@@ -101,9 +103,12 @@ class CliSlurm:
             parse_partitions(partitions), version, await self._conf()
         )
         future = tuple(n for n in records if n.future)
-        records = tuple(n for n in records if not n.future)
+        records, unseen = tuple(n for n in records if not n.future), frozenset[str]()
         _refuse_nothing("node", records, hidden)
         _refuse_nothing("partition", records_of_partitions, hidden)
+        if version.hides_cloud and not hidden:
+            conf = await self._conf()
+            records, unseen = self._cloud.beside(records, records_of_partitions, conf)
         networks = await self._networks.read(p.topology for p in records_of_partitions)
         if version.needs_network:
             records = without_network(records, networks[""])
@@ -119,6 +124,7 @@ class CliSlurm:
             backfill=backfill_of((await self._conf()).get("SchedulerParameters", "")),
             preemption=await read_preemption(await self._conf(), self._qos),
             future=future,
+            unseen=unseen,
             qos_flags=await self._qos_flags(),
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )

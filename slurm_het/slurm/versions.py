@@ -125,6 +125,12 @@ class SlurmVersion:
         """
         return self.tuple < (24, 5)
 
+    @property
+    def hides_cloud(self) -> bool:
+        """Whether a node of State=CLOUD that is powered down is in no answer, not even root's,
+        unless PrivateData has `cloud`. 24.11 and 26.05 tell of it."""
+        return self.tuple < (23, 2)
+
     def submit_rules(self, enforces: str) -> SubmitRules:
         """By what slurmctld goes at submit; `enforces` is EnforcePartLimits of its configuration.
 

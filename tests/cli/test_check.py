@@ -346,6 +346,16 @@ WRONG = {
         lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),
         "/etc/slurm/job_submit.lua: is -rw-rw-rw-",
     ),
+    "nodes that sleep unseen": (
+        lambda s: node("nv1", state="IDLE+CLOUD")(
+            conf(SuspendProgram="/x", SLURM_VERSION="22.05.8")(s)
+        ),
+        "PrivateData: lacks cloud: this Slurm tells nobody of nodes of State=CLOUD",
+    ),
+    "nodes that are not seen": (
+        lambda s: replace(s, snapshot=replace(s.snapshot, unseen=frozenset({"c1", "c2"}))),
+        "powered down, as c[1-2] now",
+    ),
 }  # fmt: skip
 
 REMARKS = {
@@ -460,6 +470,12 @@ RIGHT = {
     "one controller, with its own state": host(local_state="ext4"),
     "a prolog of the site's": lambda s: replace(
         conf(TaskProlog="/etc/slurm/task_prolog")(s), by_prolog=frozenset({"ascend"})
+    ),
+    "nodes that sleep": lambda s: node("nv1", state="IDLE+CLOUD")(
+        conf(SuspendProgram="/x", SLURM_VERSION="26.05.5")(s)
+    ),
+    "nodes that sleep, and are shown": lambda s: node("nv1", state="IDLE+CLOUD")(
+        conf(SuspendProgram="/x", SLURM_VERSION="22.05.8", PrivateData="cloud")(s)
     ),
     "jobs that Slurm keeps for ever": conf(MinJobAge="0 sec"),
     "no backfill": conf(SchedulerParameters="disable_job_shrink,bf_interval=-1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,31 +24,40 @@ ResumeTimeout=60
 NODES = ("nv1", "nv2")
 
 
-@pytest.fixture
-def saving() -> Iterator[Cluster]:
-    """A cluster of its own with power saving, its A100 nodes powered down."""
+@contextmanager
+def asleep(state: str = "UNKNOWN") -> Iterator[Cluster]:
+    """A cluster of its own with power saving, its A100 nodes powered down, which hetd has seen up.
+    `state` is theirs in slurm.conf."""
     with own_sandbox(TOPOLOGY, hetd=False) as box:
         cluster, conf = Cluster(box), box.layout.slurm_conf
-        conf.write_text(conf.read_text() + CONF)
+        text = re.sub(r"(?m)^(NodeName=nv.* State=)\S+", rf"\1{state}", conf.read_text())
+        conf.write_text(text + CONF)
         box.restart_slurmctld()
         box.start_hetd()
         cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
-        cluster.wait("they have registered", lambda: states(cluster) == {"IDLE"})
+        cluster.wait("they have registered", lambda: states(cluster) <= {"IDLE", "IDLE+CLOUD"})
         for node in NODES:
             cluster.ok("scontrol", "update", f"NodeName={node}", "State=POWER_DOWN")
             box.kill_slurmd(node)  # by registering again it would be up again
-        cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"})
+        cluster.wait("they are powered down", lambda: all(map(is_down, states(cluster))))
+        yield cluster
+
+
+def is_down(state: str) -> bool:
+    """Whether that is the state of a node that is powered down; '': Slurm does not show it."""
+    return state in {"IDLE+POWERED_DOWN", "IDLE+CLOUD+POWERED_DOWN", ""}
+
+
+@pytest.fixture
+def saving() -> Iterator[Cluster]:
+    with asleep() as cluster:
         yield cluster
 
 
 def states(cluster: Cluster) -> set[str]:
     """The states of the A100 nodes."""
-    return {
-        word.removeprefix("State=")
-        for node in NODES
-        for word in cluster.ok("scontrol", "-o", "show", "node", node).split()
-        if word.startswith("State=")
-    }
+    told = [cluster.box.run(["scontrol", "-o", "show", "node", node]).stdout for node in NODES]
+    return {found[1] if (found := re.search(r" State=(\S+)", text)) else "" for text in told}
 
 
 def test_a_powered_down_node_is_powered_up_for_a_job(saving: Cluster) -> None:
@@ -59,6 +69,15 @@ def test_a_powered_down_node_is_powered_up_for_a_job(saving: Cluster) -> None:
     assert saving.job(key)["NodeList"] == node
     saving.wait("hetd saw it start", lambda: "started" in saving.outcomes(key))
     assert saving.outcomes(key) == ["released", "started"]
+
+
+def test_nodes_that_slurm_does_not_show_while_they_sleep_are_used_as_they_were() -> None:
+    """State=CLOUD on 22.05, where PrivateData does not say cloud."""
+    with asleep("CLOUD") as cluster:
+        key = cluster.sbatch("--gres=gpu:4", script="module load cuda\nsleep 1")
+        cluster.wait("Slurm powers it up", lambda: cluster.job(key)["JobState"] == "CONFIGURING")
+        assert cluster.job(key)["NodeList"] in NODES
+        assert "released" in cluster.outcomes(key)
 
 
 def test_powered_down_nodes_are_used_after_a_restart_of_slurmctld(saving: Cluster) -> None:

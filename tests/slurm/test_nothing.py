@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from slurm_het.core.capacity import UNKNOWN
+from slurm_het.core.cluster.capacity import capacity_of
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.model import Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
 from tests.support.few_answers import ANSWERS, programs
+from tests.support.world import policy
 
 
 def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> None:
@@ -33,3 +38,28 @@ def test_a_slurm_without_any_or_with_half_of_them_is_not_believed(
     programs(tmp_path, ANSWERS | {what: ANSWERS[what][:left]})
     with pytest.raises(SlurmError, match=said.format(what)):
         asyncio.run(CliSlurm(SlurmSettings(bin_dir=tmp_path)).snapshot())
+
+
+def test_nodes_that_slurm_does_not_show_while_they_sleep(tmp_path: Path) -> None:
+    """22.05, of State=CLOUD: as they were when they were up. Of those that were never seen nothing
+    is known: neither what the cluster could hold, nor whose jobs they could run."""
+    node, up = ANSWERS["node"], "State=IDLE+CLOUD "
+    lines = node.replace("State=MIXED ", up).replace("State=IDLE ", up).splitlines(keepends=True)
+    awake = [line for line in lines if not line.startswith("NodeName=nv2")]
+    asleep = [line for line in awake if not line.startswith("NodeName=nv1")]
+    conf = "SelectTypeParameters = CR_CORE_MEMORY\nSuspendProgram = /usr/bin/suspend"
+    programs(tmp_path, version="slurm-wlm 22.05.8", conf=conf)
+    slurm = CliSlurm(SlurmSettings(bin_dir=tmp_path))
+
+    def seen(text: list[str]) -> Snapshot:
+        (tmp_path / "node").write_text("".join(text))
+        return asyncio.run(slurm.snapshot())
+
+    assert seen(awake).unseen == {"nv2"}
+    shot = seen(asleep)
+    (nv1,) = (n for n in shot.nodes if n.name == "nv1")
+    assert (nv1.gres, nv1.state, nv1.cpus_alloc) == ("gpu:a100:8", "IDLE+CLOUD+POWERED_DOWN", 0)
+    assert take_inventory(shot, policy()).nodes["nv1"].usable
+    assert shot.unseen == {"nv2"}
+    assert capacity_of(shot, policy()) == UNKNOWN
+    assert seen(lines).unseen == set()

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 
 from slurm_het.cli.checks.site import Finding, Installation
+from slurm_het.core.records import state_words
+from slurm_het.core.syntax import hostlist
+from slurm_het.slurm.versions import parse_version
 
 BF_INTERVAL = 30  # Slurm's own defaults, in seconds
 BATCH_SCHED_DELAY = 3
@@ -117,6 +120,27 @@ def scheduler(site: Installation) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def cloud(site: Installation) -> Iterator[Finding]:
+    """Nodes that nobody sees while they are powered down."""
+    nodes = site.snapshot.nodes
+    sleeping = site.conf.get("SuspendProgram", "(null)") != "(null)" and any(
+        "CLOUD" in state_words(node.state) for node in nodes
+    )
+    told = site.conf.get("SLURM_VERSION", "")
+    hides = sleeping and bool(told) and parse_version(told).hides_cloud
+    shown = "cloud" in {word.lower() for word in site.words("PrivateData")}
+    if (hides or site.snapshot.unseen) and not shown:
+        unseen = hostlist.fold(sorted(site.snapshot.unseen))
+        now = f", as {unseen} now" if unseen else ""
+        yield Finding(
+            "slurm.conf, PrivateData",
+            f"lacks cloud: this Slurm tells nobody of nodes of State=CLOUD that are powered down"
+            f"{now}. hetd plans nothing there until it has seen them up",
+            f"PrivateData={','.join([*site.words('PrivateData'), 'cloud'])}, and scontrol"
+            " reconfigure",
+        )  # fmt: skip
+
+
 def job_age(site: Installation) -> Iterator[Finding]:
     """A Slurm that forgets jobs before hetd has asked how they ended."""
     text = site.conf.get("MinJobAge", "").partition(" ")[0]
@@ -169,6 +193,6 @@ def partition_words(text: str, name: str) -> dict[str, str]:
 
 
 CHECKS = (
-    plugin, gres_types, intake_state, kept_state, job_shrink, grace, select, scheduler, job_age,
-    task_prolog,
+    plugin, gres_types, intake_state, kept_state, job_shrink, grace, select, scheduler, cloud,
+    job_age, task_prolog,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from slurm_het.core.capacity import ENOUGH, Capacity, NodeKind, PartitionBounds
+from slurm_het.core.capacity import ENOUGH, UNKNOWN, Capacity, NodeKind, PartitionBounds
 from slurm_het.core.cluster.configured import bare_devices
 from slurm_het.core.cluster.uses import read_gres
 from slurm_het.core.model import NodeRecord, Snapshot
@@ -13,7 +13,10 @@ from slurm_het.core.policy import Policy
 
 
 def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
-    """The capacity of all nodes, those of state FUTURE with them, as Slurm counts at submit."""
+    """The capacity of all nodes, those of state FUTURE with them, as Slurm counts at submit. It is
+    not known where Slurm does not show all nodes."""
+    if snapshot.unseen:
+        return UNKNOWN
     alike: dict[object, list[NodeRecord]] = {}
     nodes, cpus = Counter[str](), Counter[str]()
     for record in (*snapshot.nodes, *snapshot.future):

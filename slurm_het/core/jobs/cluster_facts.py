@@ -41,7 +41,8 @@ class _NodeShape(NamedTuple):
 class ClusterFacts:
     """What every gated job of a snapshot is held against; worked out once for all of them.
 
-    `now` is the snapshot's time (epoch seconds), `rewrites_gres` as in Snapshot.
+    `now` is the snapshot's time (epoch seconds), `rewrites_gres` as in Snapshot. `unseen`:
+    there are nodes of which Slurm tells nothing.
     """
 
     inventory: Inventory
@@ -53,6 +54,7 @@ class ClusterFacts:
     could_have: frozenset[frozenset[str]] = frozenset()
     limits: SiteLimits = field(default_factory=SiteLimits)
     capacity: Capacity = UNKNOWN
+    unseen: bool = False
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
@@ -63,7 +65,7 @@ class ClusterFacts:
         capacity = snapshot.once("capacity", lambda: capacity_of(snapshot, policy), policy)
         return cls(
             inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted,
-            snapshot.limits, capacity,
+            snapshot.limits, capacity, bool(snapshot.unseen),
         )  # fmt: skip
 
     def needs_reboot(self, features: str) -> bool:
@@ -215,5 +217,5 @@ class ClusterFacts:
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
             self.inside, self.magnets, self.leaves, self._together, self.qos_flags, self.could_have,
             self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
-            self.parents, self.capacity.kinds,
+            self.parents, self.capacity.kinds, self.unseen,
         )  # fmt: skip

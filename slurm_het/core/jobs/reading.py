@@ -214,7 +214,8 @@ def _not_in_plan(
         return _handover(job, NotInPlan(), facts, own_first(others, what, inside))
     device = "|".join(what.types) or "|".join(what.vendors) or "any vendor"
     memory = (f"at least {what.memory_gib} GiB",) if what.memory_gib else ()
-    return NoFittingDevice((device, *memory))
+    why = NoFittingDevice((device, *memory))
+    return _handover(job, why, facts) if facts.unseen else why  # those may have it
 
 
 def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:

@@ -291,7 +291,7 @@ def _strays(observed: Observed, queue: TaskPools, memory: Memory) -> frozenset[i
     able = [j for j in gated if j.key not in queue.handovers and j.id not in memory.not_adopted]
     first = {j.id for j in able if MARK not in j.admin_comment or j.id in queue.changed}
     here = [job for job in able if job.key not in memory.passing]
-    most = max(0, MOST_STRAYS - len(first))
+    most = 0 if observed.snapshot.unseen else max(0, MOST_STRAYS - len(first))
     outdated = memory.outdated.first(here, observed.inventory, policy, most)
     return frozenset(first.union(job.id for job in outdated))
 

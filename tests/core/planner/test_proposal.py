@@ -122,6 +122,16 @@ def test_a_stray_is_classified_before_it_is_planned_unless_that_failed() -> None
     assert hetd.memory.not_adopted == set(), "a job that is gone is not remembered"
 
 
+def test_who_needs_what_no_node_has_goes_to_plain_slurm_where_slurm_does_not_show_all() -> None:
+    job = marked(1, tres_per_node="gpu:2")
+    job = replace(job, tres_per_node="gpu:zzz:2")
+    assert "1" not in Hetd().prepare(job).queue.handovers
+    observed = Hetd().observe(job)
+    observed = replace(observed, snapshot=replace(observed.snapshot, unseen=frozenset({"c1"})))
+    made = prepare(observed, Limits(), Hetd().memory, 0.0)
+    assert set(made.queue.handovers) == {"1"}
+
+
 def test_somebody_for_whom_a_plans_time_was_spent_in_vain_comes_last_for_once() -> None:
     hetd, jobs = Hetd(), (marked(1, priority=2000), marked(2, tres_per_node="gpu:2"))
     first = hetd.prepare(*jobs)
