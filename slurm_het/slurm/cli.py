@@ -47,7 +47,7 @@ from slurm_het.slurm.versions import (
     parse_version,
 )
 
-CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
+CONFIG_SECONDS = 60.0  # so long Slurm's version and configuration are taken to be as they were
 CHUNK = 1 << 20
 KILL_SECONDS = 1.0
 NO_TOPOLOGY = b"slurm_load_topo error"  # scontrol ends with 0 all the same (22.05, 24.11, 26.05)
@@ -60,6 +60,7 @@ class CliSlurm:
     def __init__(self, settings: SlurmSettings | None = None) -> None:
         self.settings = settings or SlurmSettings()
         self._version: SlurmVersion | None = None
+        self._version_until = 0.0  # of time.monotonic()
         self._config: dict[str, str] | None = None
         self._config_until = 0.0  # of time.monotonic()
         self._qos = QosReader(self._run)
@@ -82,8 +83,9 @@ class CliSlurm:
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""
-        if self._version is None:
+        if self._version is None or time.monotonic() > self._version_until:
             self._version = parse_version(await self._run("scontrol", "--version"))
+            self._version_until = time.monotonic() + CONFIG_SECONDS
         return self._version
 
     async def snapshot(self, *also: Job) -> Snapshot:

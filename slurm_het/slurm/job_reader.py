@@ -127,6 +127,7 @@ class JobReader:
         self._run = run
         self._known = KnownJobs()
         self._parsed: Parsed = {}
+        self._reading: RecordParser | None = None  # the last one
         self._marks = Marks.drawn()
         self._tasks = 0
         self._most = FIRST_LIST
@@ -151,6 +152,7 @@ class JobReader:
 
     async def read(self, reading: RecordParser) -> tuple[Job, ...]:
         """All jobs now. Raises SlurmError, also where squeue shows none and scontrol knows one."""
+        self._forget_another(reading)
         jobs = await self._read(reading)
         if not _active(jobs) and (known := await self._missed()):
             jobs = await self._read(reading)  # it may have come just now
@@ -158,6 +160,14 @@ class JobReader:
                 raise SlurmError(f"squeue shows no job, and scontrol knows job {known}")
         self._asked = _active(jobs)[-ASKED_AFTER:]
         return jobs
+
+    def _forget_another(self, reading: RecordParser) -> None:
+        """Read all anew where Slurm was upgraded, or deals out memory now: jobs are told otherwise
+        then, by lines that may say the same."""
+        if self._reading not in {None, reading}:
+            self._known, self._parsed, self._last = KnownJobs(), {}, None
+            self.fell_back = False
+        self._reading = reading
 
     async def _missed(self) -> str:
         """A job that waits or runs by scontrol's word, or ''; of those that there were when all

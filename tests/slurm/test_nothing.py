@@ -63,3 +63,15 @@ def test_nodes_that_slurm_does_not_show_while_they_sleep(tmp_path: Path) -> None
     assert shot.unseen == {"nv2"}
     assert capacity_of(shot, policy()) == UNKNOWN
     assert seen(lines).unseen == set()
+
+
+def test_a_slurm_that_is_upgraded_is_gone_by_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a hetd that runs on: a minute later at most."""
+    monkeypatch.setattr("slurm_het.slurm.cli.CONFIG_SECONDS", -1.0)
+    slurm = CliSlurm(SlurmSettings(bin_dir=programs(tmp_path, version="slurm-wlm 22.05.8")))
+    assert asyncio.run(slurm.snapshot()).forgets_sharers
+    programs(tmp_path, version="slurm 24.11.5")
+    shot = asyncio.run(slurm.snapshot())
+    assert (shot.forgets_sharers, shot.rewrites_gres) == (False, True)

@@ -386,6 +386,15 @@ def test_a_second_reading_asks_only_for_what_has_changed() -> None:
     assert slurm.asked == [[7, 8], [8, 9]]
 
 
+def test_after_an_upgrade_of_slurm_all_is_read_anew() -> None:
+    slurm = Slurm(j7={}, j8={})
+    reader = JobReader(slurm)
+    names(reader, parse_version("slurm 23.11.10"))
+    names(reader)
+    names(reader)
+    assert slurm.asked == [[7, 8], [7, 8]]
+
+
 def sent(reader: JobReader) -> list[Shared]:
     """What a reader shares, as another process gets it."""
     return unpacked(packed(reader.share()()))
