@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 
+KILL_SECONDS = 1.0
+
 
 def kill_child(process: asyncio.subprocess.Process) -> None:
     """Kill it if it runs.
@@ -20,3 +22,18 @@ def kill_child(process: asyncio.subprocess.Process) -> None:
         return
     if ended is None:
         os.kill(process.pid, signal.SIGKILL)
+
+
+async def end_child(process: asyncio.subprocess.Process) -> None:
+    """End a program that was too slow, in bounded time.
+
+    A wrapper in its place may have started another one, which lives on and keeps the pipe open.
+    """
+    kill_child(process)
+    try:
+        async with asyncio.timeout(KILL_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        pass
+    finally:  # also amid the end of hetd
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way

@@ -10,7 +10,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from slurm_het.children import kill_child
+from slurm_het.children import end_child
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
@@ -49,7 +49,6 @@ from slurm_het.slurm.versions import (
 
 CONFIG_SECONDS = 60.0  # so long Slurm's version and configuration are taken to be as they were
 CHUNK = 1 << 20
-KILL_SECONDS = 1.0
 NO_TOPOLOGY = b"slurm_load_topo error"  # scontrol ends with 0 all the same (22.05, 24.11, 26.05)
 FEDERATED = 1 << 26  # from here on a job's id has the number of its cluster in a federation
 
@@ -360,7 +359,7 @@ class CliSlurm:
             ) from error
         finally:
             if process.returncode is None:
-                await _kill(process)
+                await end_child(process)
             errors.cancel()
 
 
@@ -378,21 +377,6 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
         process.stdin.write(text)
         await process.stdin.drain()
     process.stdin.close()
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """End a program that was too slow, in bounded time.
-
-    A wrapper in its place may have started another one, which lives on and keeps the pipe open.
-    """
-    kill_child(process)
-    try:
-        async with asyncio.timeout(KILL_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        pass
-    finally:  # also amid the end of hetd
-        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
 
 
 async def _end_of(stream: asyncio.StreamReader) -> bytes:

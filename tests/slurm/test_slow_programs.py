@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from slurm_het.children import KILL_SECONDS
 from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
-from slurm_het.slurm.cli import KILL_SECONDS, CliSlurm
+from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import LIST_CPU_SECONDS, RecordParser
 from slurm_het.slurm.versions import parse_version
 
