@@ -237,6 +237,7 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
         return 1
 
     async def every() -> int:
+        await slurm.snapshot()  # an update keeps the number of tasks that it has read
         return sum(await asyncio.gather(*map(move, moves)))
 
     return asyncio.run(every())

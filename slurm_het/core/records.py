@@ -58,6 +58,7 @@ class Job(WorkedOut):
     tasks: int = 1
     cpus_per_task: int = 1
     ntasks_per_node: int = 0
+    ntasks_per_gpu: int = 0
     sockets_per_node: int = 0
     threads_per_core: int = 0
     min_cpus_per_node: int = 1

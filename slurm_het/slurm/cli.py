@@ -37,7 +37,7 @@ from slurm_het.slurm.printed import Printed
 from slurm_het.slurm.qos import QosReader, flags_of
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
-from slurm_het.slurm.spoken import update_line
+from slurm_het.slurm.spoken import counted_tasks, update_line, with_tasks
 from slurm_het.slurm.topology import NetworkReader, without_network
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
@@ -74,6 +74,7 @@ class CliSlurm:
         self._silent_until = 0.0  # of time.monotonic()
         self._looks, self._patience = 0, dict[str, int]()
         self._shown: dict[str, tuple[int, str]] = {}
+        self._counted: dict[str, str] = {}
         self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
 
     def spare(self, patience: Mapping[str, int]) -> None:
@@ -94,6 +95,7 @@ class CliSlurm:
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         jobs = await self.jobs.read(RecordParser(version, tracked))
+        self._counted = counted_tasks(jobs)
         nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
@@ -153,6 +155,7 @@ class CliSlurm:
                 return ()
             raise
         jobs = await asyncio.to_thread(parse_jobs, answer, memory_tracked=True)
+        self._counted |= counted_tasks(jobs)  # who is requeued and then updated
         wanted = set(ids)  # 22.05 prints all jobs, whatever it is asked for
         return tuple(
             job
@@ -167,6 +170,7 @@ class CliSlurm:
         the whole of their time, and a cycle for minutes.
         """
         self.jobs.doubt(key)
+        fields = with_tasks(key, fields, self._counted, await self.version())
         cluster: tuple[str, ...] = ()
         if int(key.partition("_")[0]) >= FEDERATED:  # else it counts the siblings' copies, too
             cluster = "-M", (await self._conf()).get("ClusterName", "")

@@ -67,6 +67,7 @@ class _RawJob(msgspec.Struct):
     tasks: Any = None
     cpus_per_task: Any = None
     tasks_per_node: Any = None
+    tasks_per_tres: Any = None
     sockets_per_node: Any = None
     threads_per_core: Any = None
     minimum_cpus_per_node: Any = None
@@ -211,6 +212,7 @@ def _request(raw: _RawJob) -> dict[str, Any]:
         # 22.05 tells it only beside --cpu-freq.
         "cpus_per_task": short(raw.cpus_per_task) or max(1, cpus // tasks),
         "ntasks_per_node": short(raw.tasks_per_node) or 0,
+        "ntasks_per_gpu": short(raw.tasks_per_tres) or 0,
         "sockets_per_node": short(raw.sockets_per_node) or 0,
         "threads_per_core": short(raw.threads_per_core) or 0,
         "min_cpus_per_node": short(raw.minimum_cpus_per_node) or 1,

@@ -10,7 +10,7 @@ of another version than the commands does no harm.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -88,6 +88,15 @@ class SlurmVersion:
         22.05 merges it with the old one: gpu:a100:1 updated to gpu:l40s:1 then holds both.
         """
         return self.tuple >= (23, 11)
+
+    def recounts_tasks(self, fields: Collection[str]) -> bool:
+        """Whether an update of these fields, without NumTasks=, makes a waiting job's tasks as many
+        as nodes times --ntasks-per-node, or times --ntasks-per-gpu.
+
+        22.05 does not, 24.11 at any update, 26.05 at one of NumNodes= (job_mgr.c,
+        `_figure_out_num_tasks`: from 23.02 on, and so restrained from 25.05.3 on).
+        """
+        return self.tuple >= (23, 2) and ("NumNodes" in fields or self.tuple < (25, 11))
 
     @property
     def forgets_sharers(self) -> bool:

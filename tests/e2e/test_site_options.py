@@ -67,6 +67,25 @@ def test_options_that_need_nothing_from_the_plan(cluster: Cluster) -> None:
         assert "exclude" not in options[1] or record["NodeList"] == "h1"
 
 
+@pytest.mark.parametrize(("options", "tasks"), [
+    (("--gres=gpu:1", "-N2", "-n5", "--ntasks-per-node=4"), 5),  # planned
+    (("--gpus=2", "--ntasks-per-gpu=2"), 4),
+    (("--gpus-per-node=2", "-N2", "--ntasks-per-gpu=2"), 8),
+    (("--gres=gpu:1", "-w", "nv[1-2]", "-n5", "--ntasks-per-node=4"), 5),  # handed over
+    (("-p", "accel", "-n4", "--ntasks-per-gpu=1"), 4),
+])  # fmt: skip
+def test_srun_starts_as_many_tasks_as_were_asked_for(
+    cluster: Cluster, options: tuple[str, ...], tasks: int
+) -> None:
+    """Slurm counts them anew at an update, as nodes times tasks per node or per GPU (24.11 on)."""
+    cluster.clear()
+    key = cluster.sbatch(*options, "-t5", script="srun sleep 30")
+    cluster.wait_started(key, seconds=20)
+    cluster.wait("its step runs", lambda: f"{key}.0" in cluster.ok("squeue", "-s", "-h"), 20)
+    step = cluster.ok("scontrol", "-o", "show", "step", f"{key}.0")
+    assert f" Tasks={tasks} " in step
+
+
 def test_where_what_a_job_prefers_is_taken_it_starts_elsewhere(cluster: Cluster) -> None:
     """Slurm holds one that is pinned to nodes without that: BadConstraints, priority 0."""
     cluster.clear()

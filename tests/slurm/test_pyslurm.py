@@ -87,6 +87,10 @@ def test_what_is_not_of_one_moment_or_too_little_is_left_to_the_json(
     line = parse_lines(text, reading_tests.MARKS)[7]
     fields = rest_of(line, reading_tests.MARKS) | {"ExcNodes": ""}
     assert record_of(TOLD, line, fields)["gres_detail"] == ["gpu:a100:2(IDX:0-1)"]
+    (job,) = READING.records(
+        [record_of(msgspec.structs.replace(TOLD, ntasks_per_gpu=2), line, fields)]
+    )
+    assert job.ntasks_per_gpu == 2
     with pytest.raises(NotUnderstoodError):
         record_of(msgspec.structs.replace(TOLD, **changed), line, fields)
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment
 from slurm_het.core.model import Classification
+from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.spoken import LONGEST, update_line
+from tests.support.few_answers import programs
 
 WHAT = Classification("training", evidence=('ignored "#HET" on line 2: it\'s \\" odd\\',))
 
@@ -63,3 +71,53 @@ def test_what_scontrol_would_not_read_as_it_is_goes_another_way(value: str) -> N
     assert update_line("7", {"Features": value}) is None or parts(
         update_line("7", {"Features": value}) or b""
     )[1:] == ["JobId=7", f"Features={value}"]
+
+
+PER_NODE = {"tasks": 5, "tasks_per_node": 4, "node_count": 2}
+PER_GPU = {"tasks": 8, "tasks_per_tres": 2, "tasks_per_node": 0}
+OPEN = {"tasks": 4, "tasks_per_tres": 0xFFFE, "tasks_per_node": 0xFFFE}
+UNSPLIT = PER_NODE | {"array_job_id": 7, "array_task_string": "1-9"}
+MOVED = {"Partition": "train", "ReqNodeList": "n1"}
+SIZED = {"NumNodes": "2", **MOVED}
+
+
+def said(base: Path, version: str, record: dict[str, Any], key: str, fields: dict[str, str]) -> str:
+    """What scontrol reads of an update of a job that was read before, behind the job's key."""
+    programs(base, version=f"slurm {version}")
+    answer = json.dumps({"jobs": [{"job_id": 7, "job_state": "PENDING", **record}]})
+    squeue = f"#!/bin/sh\ncase \"$*\" in *json*) echo '{answer}';; *) echo no line;; esac\n"
+    (base / "squeue").write_text(squeue)
+    script = (base / "scontrol").read_text()
+    heard = f"[ $# = 0 ] && exec cat >{base}/said\n"
+    (base / "scontrol").write_text(script.replace("#!/bin/sh\n", f"#!/bin/sh\n{heard}", 1))
+
+    async def update() -> None:
+        slurm = CliSlurm(SlurmSettings(bin_dir=base))
+        await slurm.snapshot()
+        await slurm.update_job(key, fields)
+
+    asyncio.run(update())
+    return " ".join(parts((base / "said").read_bytes())[2:])
+
+
+@pytest.mark.parametrize(("version", "record", "key", "fields", "tasks"), [
+    ("22.05.8", PER_NODE, "7", SIZED, ""),
+    ("24.11.5", PER_NODE, "7", MOVED, "5"),
+    ("24.11.5", PER_NODE, "7", SIZED, "5"),
+    ("24.11.5", PER_GPU, "7", MOVED, "8"),
+    ("24.11.5", OPEN, "7", SIZED, ""),
+    ("24.11.5", UNSPLIT, "7_3", MOVED, "5"),
+    ("24.11.5", UNSPLIT, "7_[2-9]", MOVED, "5"),
+    ("24.11.5", PER_NODE, "8", MOVED, ""),
+    ("26.05.5", PER_NODE, "7", MOVED, ""),
+    ("26.05.5", PER_NODE, "7", SIZED, "5"),
+    ("26.05.5", PER_GPU, "7", SIZED, "8"),
+])  # fmt: skip
+def test_an_update_leaves_a_job_as_many_tasks_as_its_user_asked_for(
+    tmp_path: Path, version: str, record: dict[str, Any], key: str, fields: dict[str, str],
+    tasks: str,
+) -> None:  # fmt: skip
+    """Slurm counts them anew otherwise; whose it would not, has what its user sets meanwhile."""
+    expected = fields | ({"NumTasks": tasks} if tasks else {})
+    words = " ".join(f"{name}={value}" for name, value in expected.items())
+    assert said(tmp_path, version, record, key, fields) == words

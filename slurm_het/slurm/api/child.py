@@ -40,6 +40,7 @@ def told_job(job: Any) -> ToldJob:
         flags=tuple(_flags(job)),
         gres=tuple(_gres(job.get_resource_layout_per_node())) if running else (),
         shared=job.resource_sharing or "",
+        ntasks_per_gpu=_number(job.ntasks_per_gpu),
     )
 
 

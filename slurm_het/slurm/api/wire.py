@@ -40,6 +40,7 @@ class ToldJob(msgspec.Struct, frozen=True, array_like=True):
     flags: tuple[str, ...] = ()
     gres: tuple[tuple[tuple[str, int, str | None], ...], ...] = ()
     shared: str = ""
+    ntasks_per_gpu: int = 0
 
 
 class ToldJobs(msgspec.Struct, frozen=True):

@@ -60,6 +60,7 @@ class Job:
         self.memory_per_node = _number(record["memory_per_node"])
         self.required_switches = _number(record["required_switches"])
         self.max_wait_time_switches = _number(record["maximum_switch_wait_time"])
+        self.ntasks_per_gpu = _number(record.get("tasks_per_tres"))
         self.resource_sharing = (record["shared"] or ["ok"])[0].replace("none", "no").upper()
         flags = record["flags"]
         self.spreads_over_nodes = "SPREAD_JOB" in flags
