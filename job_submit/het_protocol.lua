@@ -238,7 +238,7 @@ function M.pass_reason(job, part_list, cfg)
   if job.immediate == 1 then return "--immediate" end
   local gated = given(job.partition) and not foreign_partition(job, cfg)
   if given(job.req_nodes) then return "--nodelist", gated end
-  if names_no_gres(job) then return "--ntasks-per-gpu without --gpus" end
+  if names_no_gres(job) then return "--ntasks-per-gpu without --gpus", gated end
   local other = foreign_partition(job, cfg)
   if other then return "partition " .. other .. " is not ours" end
   if (job.features or ""):find("[%*%[]") then return "features with counts or brackets", gated end

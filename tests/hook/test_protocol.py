@@ -542,8 +542,9 @@ def test_what_passes_into_a_closed_partition_is_judged_all_the_same(hook: HookFa
     elsewhere = {"partition": "infer"}
     seen = h.submit(dict(job), ADMIT | elsewhere | {"req_nodes": "x", "tres_per_node": "gpu:1"})
     assert seen == job | elsewhere | {"rc": 0}
+    h.submit({"ntasks_per_tres": 2, "partition": "accel"}, {"action": "pass", "why": "x"})
     h.submit(job | {"partition": "debug"})
-    assert len(h.texts("sent")) == 5, "a partition that is not ours is Slurm's to judge"
+    assert len(h.texts("sent")) == 6, "a partition that is not ours is Slurm's to judge"
 
 
 @pytest.mark.parametrize("errno", ["", "no", "99999", "-1"])

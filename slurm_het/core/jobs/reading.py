@@ -228,7 +228,8 @@ def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:
     if job.req_nodes:
         return NamesNodes(job.req_nodes)
     if not is_accelerator_job(job, facts.policy):
-        return NoAccelerator()
+        per_gpu = job.ntasks_per_gpu  # alone: slurmctld works out how many, and no record tells
+        return SlurmChooses((f"--ntasks-per-gpu={per_gpu}",)) if per_gpu else NoAccelerator()
     reboot = facts.needs_reboot(job.features)
     return SlurmChooses((f"--constraint={job.features}",)) if reboot else None
 

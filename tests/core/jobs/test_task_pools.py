@@ -105,6 +105,7 @@ def test_a_job_that_cannot_be_planned_says_why(fields: dict[str, Any], part: str
     ("fields", "why"),
     [
         ({"tres_per_node": ""}, "asks for no accelerator"),
+        ({"tres_per_node": "", "ntasks_per_gpu": 2}, "choose its nodes (--ntasks-per-gpu=2)"),
         ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
         ({"features": "a100*2"}, "constraint"),
         ({"req_nodes": "nv1"}, "names its nodes (nv1)"),
