@@ -127,6 +127,7 @@ class Node(WorkedOut):
     parts: Parts = ()  # of the network
     weight: int = 1
     ailing: bool = False
+    sockets: int = 0  # 0: not told
 
     @property
     def powered_down(self) -> bool:
@@ -198,9 +199,10 @@ class Task:
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     Such a task may be spread over `most_nodes` (cluster/lots.py); 0: over as many as its slots.
-    It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
-    the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
-    unasked. With a `leaf_patience` (seconds that it waits for that) one leaf switch has its nodes.
+    It uses at most `threads_per_core` of each core that it is given (0: all), and needs so many
+    `sockets` of a node. It takes `claims` of the site's limits. `reservation` is the one of Slurm's
+    that it is for; `magnets` draw it in unasked. With a `leaf_patience` (seconds that it waits for
+    that) one leaf switch has its nodes.
     """
 
     key: str
@@ -227,6 +229,7 @@ class Task:
     lot: int = 0
     most_nodes: int = 0
     threads_per_core: int = 0
+    sockets: int = 1
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()

@@ -68,6 +68,7 @@ class _RawJob(msgspec.Struct):
     cpus_per_task: Any = None
     tasks_per_node: Any = None
     tasks_per_tres: Any = None
+    tasks_per_socket: Any = None
     sockets_per_node: Any = None
     threads_per_core: Any = None
     minimum_cpus_per_node: Any = None
@@ -213,6 +214,7 @@ def _request(raw: _RawJob) -> dict[str, Any]:
         "cpus_per_task": short(raw.cpus_per_task) or max(1, cpus // tasks),
         "ntasks_per_node": short(raw.tasks_per_node) or 0,
         "ntasks_per_gpu": short(raw.tasks_per_tres) or 0,
+        "ntasks_per_socket": short(raw.tasks_per_socket) or 0,
         "sockets_per_node": short(raw.sockets_per_node) or 0,
         "threads_per_core": short(raw.threads_per_core) or 0,
         "min_cpus_per_node": short(raw.minimum_cpus_per_node) or 1,

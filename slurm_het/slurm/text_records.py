@@ -162,8 +162,8 @@ _TEXTS = {
 }  # fmt: skip
 _COUNTS = {
     "het_job_id": "HetJobID", "node_count": "NumNodes", "cpus": "NumCPUs", "tasks": "NumTasks",
-    "tasks_per_node": "NTPerNode", "sockets_per_node": "Sockets", "threads_per_core": "Threads",
-    "minimum_cpus_per_node": "MinCpus", "restart_cnt": "RestartCnt",
+    "tasks_per_node": "NTPerNode", "tasks_per_socket": "NTPerSocket", "sockets_per_node": "Sockets",
+    "threads_per_core": "Threads", "minimum_cpus_per_node": "MinCpus", "restart_cnt": "RestartCnt",
     "deadline": "Deadline",
 }  # fmt: skip
 

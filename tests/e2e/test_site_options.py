@@ -28,6 +28,8 @@ def box() -> Iterator[Sandbox]:
         text = with_partitions(conf.read_text(), OPTIONS)
         text = re.sub(r"(NodeName=nv2 .* Features=)", r"\1ib,", text)
         text = re.sub(r"(NodeName=h1 .*) State=", r"\1 TmpDisk=600000 State=", text)
+        two = r"\1Sockets=2 CoresPerSocket=2"
+        text = re.sub(r"(NodeName=nv1 .*)Sockets=1 CoresPerSocket=4", two, text)
         conf.write_text(text)
         sandbox.kill_slurmd("h1")
         sandbox.restart_slurmctld()
@@ -84,6 +86,15 @@ def test_srun_starts_as_many_tasks_as_were_asked_for(
     cluster.wait("its step runs", lambda: f"{key}.0" in cluster.ok("squeue", "-s", "-h"), 20)
     step = cluster.ok("scontrol", "-o", "show", "step", f"{key}.0")
     assert f" Tasks={tasks} " in step
+
+
+@pytest.mark.parametrize("options", [("-n4", "--ntasks-per-socket=2"), ("--sockets-per-node=2",)])
+def test_a_job_is_sent_where_enough_sockets_are(cluster: Cluster, options: tuple[str, ...]) -> None:
+    """On nodes with fewer Slurm starts nothing, or gives it another node and its devices, too."""
+    cluster.clear()
+    key = cluster.sbatch("--gres=gpu:a100:1", *options, "-t5", script=SCRIPT)
+    assert cluster.wait_started(key, seconds=20)["NodeList"] == "nv1"
+    assert cluster.outcomes(key)[0] == "released"
 
 
 def test_where_what_a_job_prefers_is_taken_it_starts_elsewhere(cluster: Cluster) -> None:

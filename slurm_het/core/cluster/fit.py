@@ -75,6 +75,8 @@ def misfit(task: Task, node: Node) -> Misfit | None:
         return Misfit(Unfit.DEVICE, "has", "no fitting device")
     if task.takes_share and not node.has_shards:
         return Misfit(Unfit.SHARES, "has", "no shared devices")
+    if 0 < node.sockets < task.sockets:
+        return Misfit(Unfit.SOCKETS, "has", f"fewer than {task.sockets} sockets")
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return Misfit(Unfit.MIXED, "mixes", "device types, and the request names none")
     if node.name in task.exc_nodes:

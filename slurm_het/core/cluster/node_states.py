@@ -107,6 +107,7 @@ class Grid:
             known.setdefault(
                 (
                     s.node.partitions, s.node.usable, s.node.features, s.node.has_shards,
+                    s.node.sockets,
                     frozenset((d.gres, d.type, d.memory_gib) for _, d, _ in s.device_states),
                 ),
                 len(known),
@@ -148,6 +149,7 @@ def _new_key(node: Node) -> tuple[object, ...]:
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.exclusive_in, node.cpu_caps, node.weight,
+        node.sockets,
         node.closed_to(shares=True), node.closed_to(shares=False), own_name(node),
         *sorted(_device_keys(node)),
     )  # fmt: skip
@@ -184,7 +186,8 @@ def build_of(node: Node) -> _Build:
 
 def _new_build(node: Node) -> _Build:
     devices = tuple((d.gres, d.type, d.vendor, d.memory_gib) for d in node.devices)
-    return _one_build((devices, node.cpus, node.memory_mib, node.features, node.partitions))
+    size = node.cpus, node.memory_mib, node.sockets
+    return _one_build((devices, *size, node.features, node.partitions))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -18,6 +18,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import (
     AsksForSeveral,
     Reason,
+    SlurmChooses,
     TooFewDevices,
     TooManyDevices,
     TooManyNodes,
@@ -36,7 +37,7 @@ class Demand:
 
     `takes_share`: each slot takes `memory_gib` of one device; else its devices are taken whole, and
     `memory_gib` is 0. `exclusive`: no other job on its nodes. `all_memory`: it takes all host
-    memory of its nodes. `asks`, `lot` and `most_nodes` are as in Task.
+    memory of its nodes. `asks`, `lot`, `most_nodes` and `sockets` are as in Task.
     """
 
     slots: tuple[Slot, ...]
@@ -47,6 +48,7 @@ class Demand:
     asks: str
     lot: int
     most_nodes: int = 0
+    sockets: int = 1
 
 
 class NodeSize(NamedTuple):
@@ -55,6 +57,7 @@ class NodeSize(NamedTuple):
     devices: int
     cpus: int = ENDLESS
     memory_mib: int = ENDLESS
+    sockets: int = ENDLESS
 
     @classmethod
     def largest(cls, sizes: Iterable[NodeSize]) -> NodeSize:
@@ -65,7 +68,7 @@ class NodeSize(NamedTuple):
 
 def size_of(node: Node) -> NodeSize:
     """The size of a node."""
-    return NodeSize(len(node.devices), node.cpus, node.memory_mib)
+    return NodeSize(len(node.devices), node.cpus, node.memory_mib, node.sockets or ENDLESS)
 
 
 def accelerators(asked: GresRequests, policy: Policy) -> GresRequests:
@@ -107,6 +110,9 @@ def count_demand(
         return counts
     if not shared and max(counts) > MAX_DEVICES_PER_NODE:
         return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
+    sockets, option = _sockets(job, len(counts))
+    if sockets > largest.sockets:
+        return SlurmChooses((option,))
     lot = 0 if shared else _open_lot(job, asked)
     # --gpus beside --gpus-per-task: a task's devices stay together, and lots are single ones.
     most = _most_nodes(job, lot, sum(counts)) if lot and not (asked.job and asked.task) else 0
@@ -119,6 +125,7 @@ def count_demand(
         asks=_reached(name, gres_type, policy),
         lot=lot if len(counts) > 1 or most > 1 else 0,
         most_nodes=most,
+        sockets=sockets,
     )
 
 
@@ -162,6 +169,16 @@ def _lots(job: Job, asked: GresRequests) -> tuple[int, int]:
     if asked.job:
         return _total(asked.job), 1
     return max(1, job.tasks), _total(asked.task)
+
+
+def _sockets(job: Job, nodes: int) -> tuple[int, str]:
+    """How many sockets each of so many nodes must have, and the option that says so. On a list of
+    nodes with fewer Slurm starts it on others, too, with devices there (seen on all versions)."""
+    least, per_socket = job.sockets_per_node, job.ntasks_per_socket
+    by_tasks = -(-_tasks_on(job, 0, nodes) // per_socket) if per_socket else 1
+    if least > by_tasks:
+        return least, f"--sockets-per-node={least}"
+    return by_tasks, f"--ntasks-per-socket={per_socket}"
 
 
 def _open_lot(job: Job, asked: GresRequests) -> int:

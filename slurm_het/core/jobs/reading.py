@@ -306,6 +306,7 @@ def _make_task(
         lot=demand.lot,
         most_nodes=demand.most_nodes,
         threads_per_core=job.threads_per_core,
+        sockets=demand.sockets,
         reservation=job.reservation,
         job_class=what.job_class,
         program=what.program,

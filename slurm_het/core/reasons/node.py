@@ -16,6 +16,7 @@ class Unfit(StrEnum):
     GRES = "gres"  # its devices are registered under another name or type than is asked for
     DEVICE = "device"  # no device there fits the job
     SHARES = "shares"  # its devices are not shared
+    SOCKETS = "sockets"  # it has too few for the job's tasks, by how these are to lie
     MIXED = "mixed"  # Slurm might give a device that does not fit
 
 

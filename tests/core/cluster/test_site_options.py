@@ -10,7 +10,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.capacity import capacity_of
-from slurm_het.core.cluster.fit import has_room, holds_when_empty
+from slurm_het.core.cluster.fit import fitting_states, has_room, holds_when_empty, misfit
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.occupancy import give_back, take
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
@@ -49,6 +49,18 @@ def test_max_cpus_per_node_is_a_sum_over_the_jobs_of_the_partition() -> None:
     assert nv1(replace(one, partition="cpu"), most=12).cpus_free == 12
     assert nv1(one, most=1000).cpus_free == free
     assert nv1(one, most=12).cpus == 12
+
+
+@pytest.mark.parametrize(("needs", "fit"), [(1, {0, 1, 2}), (2, {0, 2}), (3, {0})])
+def test_a_node_with_too_few_sockets_is_no_candidate(needs: int, fit: set[int]) -> None:
+    """Where Slurm does not tell how many there are it may be one."""
+    node, asked = nv1(), replace(task("1"), sockets=needs)
+    nodes = {f"n{has}": replace(node, name=f"n{has}", sockets=has) for has in range(3)}
+    grid = Inventory(nodes).grid
+    assert {grid.states[s].node.sockets for s in fitting_states(asked, grid)} == fit
+    few = misfit(replace(asked, sockets=2), nodes["n1"])
+    assert few
+    assert str(few.rest) == "fewer than 2 sockets"
 
 
 def in_two_pools(*jobs: Job, **train: Any) -> Inventory:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job
-from slurm_het.core.reasons import Reason
+from slurm_het.core.reasons import Reason, SlurmChooses
 from tests.support.world import gated, policy
 
 GIB = 1024  # in MiB
@@ -223,3 +223,23 @@ def test_every_device_and_cpu_of_a_job_is_counted(
     assert max(slot.devices for slot in found.slots) <= max(per_node, -(-gpus // nodes))
     assert sum(slot.cpus for slot in found.slots) >= tasks * cpus_per_task
     assert len(found.slots) >= nodes
+
+
+@pytest.mark.parametrize(
+    ("fields", "sockets", "option"),
+    [
+        ({"tasks": 4}, 1, ""),
+        ({"tasks": 4, "ntasks_per_socket": 4}, 1, ""),
+        ({"tasks": 4, "ntasks_per_socket": 2}, 2, "--ntasks-per-socket=2"),
+        ({"tasks": 5, "ntasks_per_socket": 2, "nodes_min": 2}, 2, "--ntasks-per-socket=2"),
+        ({"tasks": 8, "ntasks_per_node": 4, "ntasks_per_socket": 1, "nodes_min": 2}, 4,
+         "--ntasks-per-socket=1"),
+        ({"sockets_per_node": 2, "tasks": 2, "ntasks_per_socket": 2}, 2, "--sockets-per-node=2"),
+    ],
+)  # fmt: skip
+def test_sockets_of_each_node(fields: dict[str, Any], sockets: int, option: str) -> None:
+    """Where no node has as many, Slurm takes more nodes, or none: it has to choose them."""
+    assert demand(**fields).sockets == sockets
+    job = gated(1, **fields)
+    found = count_demand(job, gres_of(job), policy(), NodeSize(8, sockets=max(1, sockets - 1)))
+    assert isinstance(found, Demand) if not option else found == SlurmChooses((option,))
