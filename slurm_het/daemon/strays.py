@@ -21,7 +21,7 @@ from slurm_het.core.planner.pins import moved_away
 from slurm_het.core.planner.proposal import MOST_STRAYS, Memory, Observed, Prepared
 from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import MovedAway, PlacedBySlurm
+from slurm_het.core.reasons import MovedAway, PlacedBySlurm, RefusesNodes
 from slurm_het.daemon.outcomes import journal_outcomes
 from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.errors import HetError, SlurmBusyError, SlurmError
@@ -64,7 +64,11 @@ class Strays:
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
         queue = prepared.queue
-        due = [k for k in queue.handovers if self.memory.pins.may_try(k, ticks)][:MAX_AT_ONCE]
+        due = [  # who just came back, and is given up, waits no longer
+            key
+            for key, one in queue.handovers.items()
+            if isinstance(one.why, RefusesNodes) or self.memory.pins.may_try(key, ticks)
+        ][:MAX_AT_ONCE]
         jobs = {job.key: job for job in prepared.snapshot.jobs}
         outcomes = await asyncio.gather(
             *(self._hand_over_one(jobs[k], queue.handovers[k], ticks) for k in due)

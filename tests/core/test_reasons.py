@@ -19,6 +19,7 @@ from slurm_het.core.reasons import (
     PlacedByNobody,
     PlacedBySlurm,
     Reason,
+    RefusesNodes,
     TooFewDevices,
     TooManyDevices,
     TooManyNodes,
@@ -57,6 +58,10 @@ def test_each_reason_has_a_code_of_its_own() -> None:
         (TooFewDevices(1, 2), "it asks for 1 device on 2 nodes"),
         (TooManyNodes(8, 2), "it needs 8 nodes, and at most 2 are allowed"),
         (PlacedBySlurm(NoAccelerator()), "it asks for no accelerator; plain Slurm places it"),
+        (RefusesNodes("BadConstraints", 1), "Slurm does not start it on the nodes chosen for it"
+                                            " (BadConstraints)"),
+        (RefusesNodes("BadConstraints", 2), "Slurm does not start it on the nodes chosen for it"
+                                            " (BadConstraints, 2 times)"),
         (PlacedByNobody(NoAccelerator(), REFUSES[:1]), "it asks for no accelerator; plain Slurm may"
                                                       " place it in no pool (train-nv: MaxTime=60"
                                                       " min)"),

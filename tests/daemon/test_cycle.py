@@ -425,6 +425,27 @@ def test_the_only_task_of_an_array_is_known_again_once_it_is_released(
     assert bench.cycle.pins.returned.keys() == {key}
 
 
+def test_who_came_back_and_is_given_up_is_handed_over_in_the_next_cycle(tmp_path: Path) -> None:
+    """And not a minute later, as one that is to be tried once more."""
+    gpus: dict[str, Any] = {"tres_per_node": "", "tres_per_job": "gpu:5", "tasks": 5, "cpus": 5}
+    waiting = marked(1, nodes_min=2, nodes_max=2, **gpus)
+    bench = Bench(tmp_path, waiting)
+    bench.run()
+    (sent,) = bench.sent("1")
+    there: dict[str, Any] = {"partition": sent["Partition"], "req_nodes": sent["ReqNodeList"]}
+    bench.slurm.jobs = (replace(waiting, **there, reason="BadConstraints", priority=0),)
+    bench.wait(1)
+    bench.run()
+    bench.slurm.jobs = (waiting,)
+    bench.wait(1)
+    bench.run()
+    _, back, over = bench.sent("1")
+    assert back["Partition"] == "accel"
+    assert over["Partition"] == "train-nv"
+    assert "ReqNodeList" not in over
+    assert over["AdminComment"].startswith("slurm-het: Slurm does not start it on the nodes chosen")
+
+
 def test_a_refused_release_is_undone(tmp_path: Path) -> None:
     """22.05 moves a job to a partition that it refuses; newer ones keep the node list."""
     bench = Bench(tmp_path, marked(1))

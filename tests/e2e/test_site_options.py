@@ -16,6 +16,8 @@ NODES = """
    cpus: 4, memory_gib: 64, pool: shared, scenario: training}
 - {name: h1, type: h100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
    cpus: 16, memory_gib: 64, pool: capped, scenario: training}
+- {name: "amd[1-2]", type: mi300x, vendor: amd, devices: 4, memory_gib_per_device: 192,
+   cpus: 16, memory_gib: 64, threads_per_core: 2, pool: threads, scenario: training}
 """
 OPTIONS = {"shared": "OverSubscribe=FORCE:2", "capped": "MaxCPUsPerNode=6"}
 SCRIPT = "module load cuda\ntorchrun train.py\nsleep 60"
@@ -86,6 +88,16 @@ def test_srun_starts_as_many_tasks_as_were_asked_for(
     cluster.wait("its step runs", lambda: f"{key}.0" in cluster.ok("squeue", "-s", "-h"), 20)
     step = cluster.ok("scontrol", "-o", "show", "step", f"{key}.0")
     assert f" Tasks={tasks} " in step
+
+
+def test_gpus_that_slurm_deals_out_over_no_list_of_nodes_are_started_by_it(
+    cluster: Cluster,
+) -> None:
+    """BadConstraints on any two nodes of two-threaded cores (24.11, 26.05)."""
+    cluster.clear()
+    key = cluster.sbatch("--gpus=mi300x:5", "-n5", "-t5", script=SCRIPT)
+    record = cluster.wait_started(key, seconds=20)
+    assert record["NodeList"] == "amd[1-2]"
 
 
 @pytest.mark.parametrize("options", [("-n4", "--ntasks-per-socket=2"), ("--sockets-per-node=2",)])

@@ -41,6 +41,8 @@ def _options(job: Job, asked: GresRequests, slots: int, leaves: int) -> Iterator
         yield f"--tmp={disk}M"
     if 1 < layout.switches < min(slots, leaves):
         yield f"--switches={layout.switches}"
+    if asked.task and slots > 1 and job.tasks < slots * job.ntasks_per_node:
+        yield f"--ntasks-per-node={job.ntasks_per_node}"  # BadConstraints on any list of so many
     nodes = _range_of_nodes(job)
     # Where the devices are counted in all, or it says --use-min-nodes, it gets the least nodes.
     if nodes and asked.node and not layout.fewest:

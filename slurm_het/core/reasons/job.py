@@ -192,9 +192,8 @@ class RefusesNodes(Reason):
     times: int
 
     def __str__(self) -> str:
-        return (
-            f"Slurm does not start it on the nodes chosen for it ({self.word}, {self.times} times)"
-        )
+        often = f", {self.times} times" if self.times > 1 else ""
+        return f"Slurm does not start it on the nodes chosen for it ({self.word}{often})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from slurm_het.core.planner.updates import release_fields, spread_fields
 from slurm_het.core.reasons import SlurmChooses
 from tests.support.world import gated, inventory, policy, snapshot
 
+PER_TASK: dict[str, Any] = {"tres_per_node": "", "tres_per_task": "gpu:1", "ntasks_per_node": 4}
+
 
 def facts(*leaves: str) -> ClusterFacts:
     """The default cluster's A100 node as often, each under one of these leaf switches."""
@@ -83,6 +85,10 @@ def chosen_by_slurm(one: Job, where: ClusterFacts) -> tuple[str, ...]:
         (("--spread-job",), {"nodes_min": 1, "nodes_max": 1, "tasks": 4}, ()),
         (("--exclusive=user",), {"nodes_min": 1, "nodes_max": 1}, ("--exclusive=user",)),
         (("--prefer=ib",), {"nodes_min": 1, "nodes_max": 1, "tasks": 1}, ("--prefer=ib",)),
+        ((), {**PER_TASK, "tasks": 5}, ("--ntasks-per-node=4",)),
+        ((), {**PER_TASK, "tasks": 8}, ()),
+        ((), {**PER_TASK, "tasks": 3, "nodes_min": 1, "nodes_max": 1}, ()),
+        ((), {"tasks": 5, "ntasks_per_node": 4}, ()),
     ],
 )  # fmt: skip
 def test_options_that_slurm_keeps_only_where_it_chooses(

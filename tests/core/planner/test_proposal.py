@@ -282,6 +282,21 @@ def test_a_job_that_slurm_starts_on_no_nodes_it_is_given_is_slurms_in_the_end() 
     assert prepared.queue.handovers["7"].partitions == ("train-nv",)
 
 
+@pytest.mark.parametrize(("nodes", "theirs"), [(2, True), (1, False)])
+def test_gpus_that_slurm_does_not_deal_out_over_our_nodes_it_gets_at_once(
+    nodes: int, theirs: bool
+) -> None:
+    """Of two-threaded cores no list of just as many nodes does for --gpus=5 -n5 (24.11, 26.05)."""
+    hetd = Hetd()
+    tasks = {"tasks": 5, "cpus": 5, "nodes_min": nodes, "nodes_max": nodes}
+    job = marked(7, tres_per_node="", tres_per_job="gpu:5", **tasks)
+    assert keys(hetd.prepare(job)) == ["7"]
+    hetd.memory.pins.take_back("7", "BadConstraints", -1000.0)
+    prepared = hetd.prepare(job)
+    assert ("7" in prepared.queue.handovers) == theirs
+    assert (keys(prepared) == []) == theirs
+
+
 def test_what_is_like_a_job_that_slurm_will_never_start_comes_last() -> None:
     """Else each of a user's hundred such jobs held the idle nodes for a cycle, one by one."""
     whole = {"tres_per_node": "gpu:8", "nodes_min": 2}
