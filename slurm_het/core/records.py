@@ -191,9 +191,8 @@ class NodeRecord:
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     weight: int = 1  # Slurm takes nodes of a low one first
     could_have: frozenset[str] = frozenset()
-    sockets: int = 0  # of all boards; 0: not told
     core_threads: int = 0  # those of a core, dealt out to jobs or not; 0: threads_per_core
-    sockets: tuple[int, int] = (0, 0)  # how many, and the cores of each; 0: not told
+    sockets: tuple[int, int] = (0, 0)  # of all boards, and the cores of each; 0: not told
     tmp_disk_mib: int | None = None  # None: not told
 
     @property

@@ -71,7 +71,6 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
         reason=_SIGNED.sub("", f.get("Reason", "")),
         weight=_int(f.get("Weight")) or 1,
-        sockets=_int(f.get("Sockets")),
         configured=(_int(f.get("CPUTot")), _int(f.get("RealMemory"))),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )

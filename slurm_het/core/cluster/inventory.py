@@ -346,7 +346,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: NodeUse, policy: Po
         threads_per_core=max(1, record.threads_per_core),
         features=record.features,
         weight=record.weight,
-        sockets=record.sockets,
+        sockets=record.sockets[0],
         partitions=record.partitions,
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
