@@ -171,7 +171,7 @@ class Cycle:
             self.openings = left
             return True
         moved, released = await self._apply(prepared, decided)
-        self.alarm = next_change(prepared)
+        self.alarm = min(filter(None, (next_change(prepared), self.once_more.due)), default=None)
         self.raced = idle_beside_doors(prepared.snapshot, prepared.room, prepared.policy)
         if self.is_asked:
             self.openings = openings_of(prepared, self.pins.pins.values(), since)

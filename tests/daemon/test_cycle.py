@@ -156,6 +156,42 @@ def test_slurm_is_made_to_look_after_an_end_for_who_waits_in_its_sight(
     assert bench.slurm.closed == side_door, "once for an end"
 
 
+@pytest.mark.parametrize(
+    ("depends", "looks"),
+    [
+        ("afterok:11(unfulfilled)", True),
+        ("afterany:5(unfulfilled),aftercorr:9_*(unfulfilled)", True),
+        ("singleton(unfulfilled)", True),
+        ("afterok:1(unfulfilled)", False),
+        ("", False),
+    ],
+)  # fmt: skip
+def test_slurm_is_made_to_look_after_an_end_that_a_gated_job_depends_on(
+    tmp_path: Path, depends: str, looks: bool
+) -> None:
+    """Nothing tells that a dependency is over: hetd looks, ever more seldom, until it is."""
+    held = marked(7, dependency=depends, name="train", priority=100 if depends else 0)
+    first = running(11, "nv1", "gpu:a100:1(IDX:0)", user=held.user, name="train")
+    first = replace(first, array_job_id=9)
+    bench = Bench(tmp_path, first, held)
+    bench.run()
+    assert (bench.slurm.closed, bench.cycle.alarm) == (0, None)
+    bench.slurm.jobs = (held,)
+    bench.run()
+    assert bench.slurm.closed == looks
+    again: list[float] = []
+    while looks and (at := bench.cycle.alarm) and len(again) < 5:
+        again.append(at - bench.now)
+        bench.wait(again[-1])
+        bench.run()
+    assert again == ([0.5, 0.5, 1.0, 2.0, 4.0] if looks else [])
+    assert bench.slurm.closed == looks, "once for an end"
+    bench.slurm.jobs = (marked(7, name="train"),)
+    bench.run()
+    assert bench.sent("7")[0]["Partition"] == "train-nv"
+    assert bench.cycle.alarm is None
+
+
 def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,5 @@
-"""A job that waits in Slurm's own sight starts at another's end, whatever runs at that end."""
+"""A job that waits for another's end, in Slurm's own sight or by a dependency, starts at that end,
+whatever runs then."""
 
 from __future__ import annotations
 
@@ -52,3 +53,10 @@ def test_who_is_pinned_ahead_starts_after_an_end(cluster: Cluster) -> None:
     cluster.ok("scancel", first)
     cluster.wait_started(then, 20)
     assert "returned" not in cluster.outcomes(then)
+
+
+def test_who_depends_on_another_starts_after_its_end(cluster: Cluster) -> None:
+    """Only a look at its queue tells Slurm that the dependency is over."""
+    first = cluster.sbatch("--gres=gpu:1", script="module load cuda; sleep 1")
+    last = cluster.sbatch("--gres=gpu:1", f"-dafterok:{first}", script="module load cuda; sleep 9")
+    cluster.wait_started(last, 30)

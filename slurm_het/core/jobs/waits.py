@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
 from slurm_het.core.model import Job
 from slurm_het.core.reasons import Held, Reason, SlurmWaits
 from slurm_het.core.reasons.codes import HOLDS, NEVER_SATISFIED
@@ -19,6 +24,28 @@ partition again. When a reservation begins is read from that.
 
 AT_ONCE_SECONDS = 2
 """From a submission until Slurm finds the job eligible, if it has no begin time."""
+
+_NAMED = re.compile(r":(\d+)")  # afterok:7(unfulfilled),afterany:8_*(unfulfilled)
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The jobs that others depend on: by id, or (`singleton`) by their user and name."""
+
+    ids: frozenset[int]
+    names: frozenset[tuple[str, str]]
+
+    @classmethod
+    def by(cls, waiting: Iterable[Job]) -> Self:
+        """Those that one of these waits for, as Slurm still tells it."""
+        dependent = [job for job in waiting if job.dependency]
+        ids = (int(number) for job in dependent for number in _NAMED.findall(job.dependency))
+        alone = (job for job in dependent if "singleton" in job.dependency)
+        return cls(frozenset(ids), frozenset((job.user, job.name) for job in alone))
+
+    def __contains__(self, job: Job) -> bool:
+        named = job.id in self.ids or job.array_job_id in self.ids
+        return named or (job.user, job.name) in self.names
 
 
 def slurm_waits(job: Job, now: float) -> Reason | None:

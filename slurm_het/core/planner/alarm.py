@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from slurm_het.core.cluster.preemptable import Rules
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.jobs.waits import Awaited
 from slurm_het.core.planner.proposal import Prepared
 
 COMPLETING_LEAST = 0.5
@@ -25,10 +26,11 @@ def next_change(prepared: Prepared) -> float | None:
 
 def _changes(prepared: Prepared) -> Iterator[float]:
     snapshot = prepared.snapshot
+    awaited = Awaited.by(job for job in snapshot.jobs if is_gated(job, prepared.policy))
     for job in snapshot.jobs:
         if is_gated(job, prepared.policy):
             yield job.eligible_time
-        elif job.state == "COMPLETING" and prepared.queue.tasks:
+        elif job.state == "COMPLETING" and (prepared.queue.tasks or job in awaited):
             yield snapshot.time + max(COMPLETING_LEAST, snapshot.time - job.end_time)
     if snapshot.preemption.by and (prepared.queue.tasks or prepared.pins):
         rules = Rules.of(snapshot)

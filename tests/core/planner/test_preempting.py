@@ -99,7 +99,10 @@ def test_when_to_look_again() -> None:
 
 def test_it_looks_again_when_the_nodes_may_be_done_with_a_job() -> None:
     waits = gated(1, tres_per_node="gpu:8")
+    depends = replace(waits, dependency="afterok:11(unfulfilled)")
     for ended, again in ((10_000, 10_000.5), (9_999, 10_001), (9_960, 10_040)):
         ending = replace(busy(11), state="COMPLETING", end_time=ended)
         assert change(waits, ending) == again
+        assert change(depends, ending) == again
         assert change(ending) is None
+        assert change(replace(depends, dependency="afterok:12(unfulfilled)"), ending) is None
