@@ -415,6 +415,14 @@ end
 
 -- A user's update ----------------------------------------------------------------------------
 
+--- Whether an update may let a job go that waits in the gate: its hold, its date or its dependency
+-- changes. hetd's own updates change none of them.
+function M.lets_go(change, job, cfg)
+  local priority, begins = change.priority or NO_VAL, change.begin_time or 0
+  local changes = (priority ~= NO_VAL and priority > 0) or (begins > 0 and begins < NO_VAL)
+  return (changes or change.dependency ~= nil) and job.partition == cfg.intake
+end
+
 local MARK = "het1:"
 
 --- The Features that the user wrote and those that we wrote, kept in what admission or a handover left
@@ -485,6 +493,7 @@ end
 function M.config(raw)
   if type(raw) ~= "table" then return nil, "the config does not return a table" end
   local cfg = { socket = raw.socket, intake = raw.intake, on_failure = raw.on_failure or "intake" }
+  cfg.event_socket = type(raw.event_socket) == "string" and raw.event_socket or nil
   for _, key in ipairs({ "socket", "intake" }) do
     if type(raw[key]) ~= "string" or raw[key] == "" then return nil, key .. " is not set" end
   end

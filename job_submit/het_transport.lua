@@ -144,7 +144,16 @@ function M.load_socket()
   end
   -- LuaSocket before 3.0 returns the stream constructor itself.
   local stream = type(unix) == "table" and unix.stream or unix
-  return { stream = stream, now = socket.gettime }
+  return { stream = stream, dgram = type(unix) == "table" and unix.dgram or nil, now = socket.gettime }
+end
+
+--- `tell()` sends an event to the socket at `path`, as het_event.lua does: it never waits, and an event
+-- that nobody hears only costs a polling period.
+function M.teller(path, lib)
+  local sock = path and lib.dgram and lib.dgram()
+  if not sock then return function() end end
+  sock:settimeout(0)
+  return function() sock:sendto("update", path) end
 end
 
 --- A client for the hook: `call(make, user)` returns the reply to the body that `make()` returns, or

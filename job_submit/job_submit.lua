@@ -25,7 +25,8 @@ local function load_hook()
   if not lib then error(err, 0) end
   -- Only Slurms that spell it gres/ register their whole error table; used if the job shows neither.
   cfg.fallback_prefix = slurm.ESLURM_INVALID_GRES and "gres/" or "gres:"
-  return { cfg = cfg, protocol = protocol, now = lib.now, call = transport.client(cfg, lib) }
+  local tell = transport.teller(cfg.event_socket, lib)
+  return { cfg = cfg, protocol = protocol, now = lib.now, call = transport.client(cfg, lib), tell = tell }
 end
 
 --- The loaded hook, or nil while something is missing; tried again from time to time.
@@ -93,6 +94,7 @@ end
 
 local function modify(change, job, uid)
   if not ready() then return end
+  if hook.protocol.lets_go(change, job, hook.cfg) then hook.tell() end
   local set = hook.protocol.unbind(change, job, uid, hook.cfg)
   if not set then return end
   local applied, err = apply(change, set)

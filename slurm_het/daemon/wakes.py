@@ -1,4 +1,5 @@
-"""What wakes hetd between cycles: admissions, jobs that ended, orders, the slow timer."""
+"""What wakes hetd between cycles: admissions, jobs that ended or were let go, orders, the slow
+timer."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Wakes:
         self.raced = False  # whether idle devices may be others' meanwhile: no flood is waited out
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._ended = False  # a job has: its devices are idle
+        self._event = False  # a job ended, and its devices are idle; or one was let go
         self._socket: socket | None = None
         self._bound: tuple[int, int] | None = None
         self._wanted = False
@@ -42,7 +43,8 @@ class Wakes:
         self._looks: list[asyncio.TimerHandle] = []
 
     def listen(self) -> None:
-        """Take end-of-job events from EpilogSlurmctld; only that they come matters."""
+        """Take events: jobs that ended, from EpilogSlurmctld, and jobs in the gate that were let
+        go, from the hook. Only that they come matters."""
         self._wanted = True
         self._socket = sock = claim_socket(self.path, SOCK_DGRAM, 0o600)
         self._bound = identity(self.path)
@@ -51,7 +53,7 @@ class Wakes:
             with contextlib.suppress(BlockingIOError):
                 for _ in range(MAX_READ):
                     sock.recv(MAX_READ)
-            self._ended = True
+            self._event = True
             self.wake()
 
         asyncio.get_running_loop().add_reader(sock, readable)
@@ -77,7 +79,7 @@ class Wakes:
         """A cycle begins: what happens from now on is for the next one."""
         self._wake.clear()
         self._urgent.clear()
-        self._ended = False
+        self._event = False
 
     def admitted(self, jobs: int, kept: bool, urgent: bool) -> None:
         """The hook sent jobs to the gate; `kept`: it gives the last reply itself for a while;
@@ -121,7 +123,7 @@ class Wakes:
             and time.monotonic() < until
             and not self.stop.is_set()
             and not self._urgent.is_set()
-            and not self._ended
+            and not self._event
             and not self.raced
         ):
             before = self._admissions

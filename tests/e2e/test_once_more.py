@@ -1,9 +1,10 @@
 """A job that waits for another's end, in Slurm's own sight or by a dependency, starts at that end,
-whatever runs then."""
+whatever runs then; and one that is held when it is let go."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,9 @@ SELDOM = "SchedulerParameters=bf_interval=600,sched_interval=600,batch_sched_del
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A node is free two seconds after a job's end, when Slurm has looked; EpilogSlurmctld takes
-    one more, so that Slurm does not look then. By itself it looks again after ten minutes."""
-    with own_sandbox(NODES) as box:
+    one more, so that Slurm does not look then. By itself it looks again after ten minutes, and hetd
+    after half of one."""
+    with own_sandbox(NODES, overrides={"planner": {"poll_seconds": 30}}) as box:
         here, conf = Cluster(box), box.layout.slurm_conf
         before = conf.read_text()
         (ours,) = re.findall(r"^EpilogSlurmctld=(.*)$", before, re.MULTILINE)
@@ -60,3 +62,14 @@ def test_who_depends_on_another_starts_after_its_end(cluster: Cluster) -> None:
     first = cluster.sbatch("--gres=gpu:1", script="module load cuda; sleep 1")
     last = cluster.sbatch("--gres=gpu:1", f"-dafterok:{first}", script="module load cuda; sleep 9")
     cluster.wait_started(last, 30)
+
+
+def test_who_is_let_go_is_planned_at_once(cluster: Cluster) -> None:
+    held = cluster.sbatch("--gres=gpu:1", "--hold", script="module load cuda; sleep 9")
+    later = cluster.sbatch("--gres=gpu:1", "--begin=now+1hour", script="module load cuda; sleep 9")
+    time.sleep(2)  # hetd has looked at them
+    cluster.ok("scontrol", "release", held)
+    cluster.wait_started(held, 10)
+    time.sleep(2)
+    cluster.ok("scontrol", "update", f"JobId={later}", "StartTime=now")
+    cluster.wait_started(later, 10)

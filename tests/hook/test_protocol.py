@@ -30,13 +30,14 @@ NO_VAL, NO_VAL16, NO_VAL64 = 4294967294, 65534, 1.8446744073709552e19
 
 # A job_desc as Slurm has it: '' unsets, nil raises, and unknown fields are refused.
 FAKE_SLURM = """
-logs, user, errors, writes, sent, answer, why = {}, {}, {}, {}, {}, nil, nil
+logs, user, errors, writes, sent, told, answer, why = {}, {}, {}, {}, {}, 0, nil, nil
 local function into(list) return function(...) list[#list + 1] = string.format(...) end end
 slurm = {SUCCESS = 0, ERROR = -1}
 slurm.log_info, slurm.log_error, slurm.log_user = into(logs), into(errors), into(user)
 package.preload.het_transport = function()
   return {
     load_socket = function() return {now = function() return 0 end} end,
+    teller = function() return function() told = told + 1 end end,
     client = function() return function(make) sent[#sent + 1] = make(); return answer, why end end,
   }
 end
@@ -500,6 +501,31 @@ def test_a_job_that_is_moved_gets_its_own_features_back(
     assert job_desc["features"] == (expected or change.get("features"))
     plain = it.lua.table_from({**record, "admin_comment": None})
     assert modify(it.lua.globals().job_desc(it.lua.table_from(change)), plain, None, uid) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "partition", "tells"),
+    [
+        ({"priority": 4294967295}, "accel", True),  # scontrol release
+        ({"priority": 77}, "accel", True),
+        ({"priority": 0}, "accel", False),  # scontrol hold
+        ({"priority": NO_VAL, "begin_time": 0, "comment": "x"}, "accel", False),
+        ({"priority": NO_VAL, "begin_time": 1_796_000_000}, "accel", True),
+        ({"begin_time": NO_VAL}, "accel", False),
+        ({"dependency": ""}, "accel", True),
+        ({"priority": NO_VAL, "partition": "train-nv", "req_nodes": "nv1"}, "accel", False),
+        ({"priority": 4294967295}, "debug", False),
+    ],
+)
+def test_hetd_is_told_of_an_update_that_lets_a_gated_job_go(
+    hook: HookFactory, change: dict[str, Any], partition: str, tells: bool
+) -> None:
+    it = hook()
+    g = it.lua.globals()
+    job = it.lua.table_from({"partition": partition, "user_id": 1000, "job_id": 5})
+    assert g.slurm_job_modify(g.job_desc(it.lua.table_from(change)), job, None, 1000) == 0
+    assert g.told == tells
+    assert it.texts("writes") == it.texts("logs") == []
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,32 @@ def test_a_full_event_socket_is_not_waited_for(bench: Bench, tmp_path: Path) -> 
     assert run_event(tmp_path, f"return {{event_socket = '{bench.path}'}}", "4711") < 30
 
 
+TELLER = """
+package.path = "%s/?.lua;" .. package.path
+local transport = require("het_transport")
+local lib = assert(transport.load_socket())
+local tell, start = transport.teller(%s, lib), lib.now()
+for _ = 1, 1000 do tell() end
+print(lib.now() - start)
+"""
+
+
+def told(path: str) -> float:
+    """The seconds that a thousand events of the hook take."""
+    code = TELLER % (HOOK, path)
+    return float(subprocess.run([LUA, "-e", code], capture_output=True, check=True).stdout)
+
+
+def test_an_update_is_told_and_nobody_waits_for_that(bench: Bench) -> None:
+    path = f'"{bench.path}"'
+    assert told("nil") < 1
+    assert told(path) < 1, "there is nobody"
+    listener = bench.stop.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    listener.bind(str(bench.path))
+    assert told(path) < 1, "nobody reads it, so it is full"
+    assert listener.recv(100) == b"update"
+
+
 def test_a_lua_without_a_luasocket_of_its_version_is_named() -> None:
     """Slurm may be built with another Lua than the one that LuaSocket was installed for."""
     code = f"""package.path, package.cpath = "{HOOK}/?.lua", ""
