@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
@@ -77,10 +78,11 @@ class Strays:
 
     async def _hand_over_one(self, job: Job, handover: Handover, ticks: float) -> Outcome:
         key, why = job.key, str(PlacedBySlurm(handover.why))
-        fields = {
-            "Partition": ",".join(handover.partitions),
-            "AdminComment": handed_over(job, why),
-        }
+        fields = {"Partition": ",".join(handover.partitions)}
+        if handover.features is not None:
+            fields["Features"] = handover.features
+        left = replace(job, features=fields.get("Features", job.features))
+        fields["AdminComment"] = handed_over(left, why)
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
         # Not by its key: for the rest of an array that would be the tasks that are pinned, too.

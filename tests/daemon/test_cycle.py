@@ -21,6 +21,7 @@ from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.request import handed_over
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement
+from slurm_het.core.network import Layout
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, observe
 from slurm_het.core.worth.speeds import PastRun
@@ -154,6 +155,23 @@ def test_slurm_is_made_to_look_after_an_end_for_who_waits_in_its_sight(
     for _ in range(2):
         bench.run()
     assert bench.slurm.closed == side_door, "once for an end"
+
+
+def test_a_job_that_prefers_what_its_pools_lack_is_kept_to_nothing_of_ours(
+    tmp_path: Path,
+) -> None:
+    made = admit_message(
+        {"tres_per_node": "gpu:1", "script": "module load cuda"}, policy(), inventory()
+    )
+    assert isinstance(made, Admitted)
+    ours, comment = made.fields["features"], made.fields["admin_comment"]
+    one = gated(7, tres_per_node="gpu:1", features=ours, admin_comment=comment)
+    bench = Bench(tmp_path, replace(one, layout=Layout(by_slurm=("--prefer=l40s",))))
+    bench.run()
+    (sent,) = bench.sent("7")
+    assert sent["Features"] == ""
+    assert {"train-nv", "infer-nv", "train-amd"} <= set(sent["Partition"].split(","))
+    assert "submitted with" not in sent["AdminComment"], "there is nothing to undo"
 
 
 @pytest.mark.parametrize(

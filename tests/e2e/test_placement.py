@@ -55,6 +55,14 @@ def test_job_starts_where_the_plan_said(
     assert {len(indexes) for indexes in truth.values()} == {devices}
 
 
+def test_what_a_job_prefers_is_sought_in_all_pools(cluster: Cluster) -> None:
+    """Slurm may hold a job that prefers what no node of its partitions has: priority 0."""
+    script = f"module load cuda\n{TRAIN}\nsleep 60"
+    keys = [cluster.sbatch("--gres=gpu:1", "--prefer=l40s", script=script) for _ in range(4)]
+    assert {cluster.wait_started(key)["Partition"] for key in keys} == {"infer-nv"}
+    cluster.ok("scancel", *keys)
+
+
 @pytest.mark.parametrize(
     ("options", "devices"),
     [

@@ -184,6 +184,14 @@ class ClusterFacts:
         shapes = [s for s in able if parse_features(features).allows(s.features)] or able
         return NodeSize.largest(shape.size for shape in shapes)
 
+    def some_meets(self, features: str, pools: Iterable[Pool]) -> bool:
+        """Whether a node of these pools meets a constraint.
+
+        Raises HetError if that cannot be read.
+        """
+        wanted, names = parse_features(features), {pool.partition for pool in pools}
+        return any(names & s.partitions and wanted.allows(s.features) for s in self.node_shapes)
+
     @cached_property
     def mixed_nodes(self) -> list[Node]:
         """The nodes on which a request without a type may have to be rewritten."""

@@ -12,6 +12,7 @@ from slurm_het.core.network import Layout
 
 SEVERAL = ("--contiguous", "--segment", "--spread-segments", "--consolidate-segments")
 """Options that mean nothing to a job of one node."""
+PREFER = "--prefer="
 
 
 def slurm_chooses(

@@ -10,7 +10,7 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.constraint_hints import or_allowed, where_allowed
 from slurm_het.core.jobs.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.jobs.gres_choice import as_admitted, may_rewrite
-from slurm_het.core.jobs.layout import leaf_patience, own_nodes, slurm_chooses
+from slurm_het.core.jobs.layout import PREFER, leaf_patience, own_nodes, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import capped, with_least_nodes
 from slurm_het.core.jobs.pools import (
@@ -59,11 +59,12 @@ class Handover:
     """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`.
 
     `time_limits` has the one (minutes; None: none) that it is to be given, where its user left it
-    open."""
+    open; `features` the constraint, where ours is to go (None: it stays)."""
 
     partitions: tuple[str, ...]
     why: Reason
     time_limits: tuple[int | None, ...] = ()
+    features: str | None = None
 
 
 class Reading(NamedTuple):
@@ -181,7 +182,7 @@ def _in_pools(
         return _handover(job, demand, facts, pools)
     slots = len(demand.slots)
     if options := slurm_chooses(job, written, slots, facts.leaves, facts.most_together(pools)):
-        return _handover(job, SlurmChooses(options), facts, pools)
+        return _chosen_by_slurm(job, what, options, facts, pools)
     usable = usable_pools(job, demand, pools, facts.partitions_for(job), facts.parents)
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
@@ -232,6 +233,30 @@ def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:
         return SlurmChooses((f"--ntasks-per-gpu={per_gpu}",)) if per_gpu else NoAccelerator()
     reboot = facts.needs_reboot(job.features)
     return SlurmChooses((f"--constraint={job.features}",)) if reboot else None
+
+
+def _chosen_by_slurm(
+    job: Job,
+    what: Classification,
+    options: tuple[str, ...],
+    facts: ClusterFacts,
+    pools: tuple[Pool, ...],
+) -> Handover | Reason:
+    """Give a job with options that Slurm alone can keep to it, in the pools that fit.
+
+    Where none of these has a node that it prefers Slurm may hold it for ever (BadConstraints,
+    priority 0). So it goes to all that its user allows, and is kept to nothing of ours.
+    """
+    why = SlurmChooses(options)
+    prefers = next((o.removeprefix(PREFER) for o in options if o.startswith(PREFER)), "")
+    wide = tuple(
+        p for p in facts.policy.pools if not what.partitions or p.partition in what.partitions
+    )
+    if not prefers or facts.some_meets(prefers, pools) or not facts.some_meets(prefers, wide):
+        return _handover(job, why, facts, pools)
+    given = _handover(job, why, facts, wide)
+    own = users_features(job, frozenset())
+    return replace(given, features=own) if isinstance(given, Handover) else given
 
 
 def _handover(

@@ -98,6 +98,28 @@ def test_options_that_slurm_keeps_only_where_it_chooses(
 
 
 @pytest.mark.parametrize(
+    ("prefers", "named", "partitions", "features"),
+    [
+        ("a100", (), ("train-nv",), None),
+        ("l40s", (), tuple(pool.partition for pool in policy().pools), ""),
+        ("l40s", ("train-nv", "infer-nv"), ("train-nv", "infer-nv"), ""),
+        ("l40s", ("train-nv",), ("train-nv",), None),
+        ("nowhere", (), ("train-nv",), None),
+    ],
+)
+def test_what_a_job_prefers_and_its_pools_lack_is_sought_in_all(
+    prefers: str, named: tuple[str, ...], partitions: tuple[str, ...], features: str | None
+) -> None:
+    """Slurm may hold a job for ever that prefers what no node of its partitions has."""
+    what = Classification("training", vendors=("nvidia",), partitions=named)
+    one = job(Layout(by_slurm=(f"--prefer={prefers}",)), nodes_min=1, nodes_max=1, tasks=1)
+    comment = encode_comment(what, {}, "", {"features": "a100"})
+    given = read_job(replace(one, features="a100", admin_comment=comment), facts()).outcome
+    assert isinstance(given, Handover)
+    assert (set(given.partitions), given.features) == (set(partitions), features)
+
+
+@pytest.mark.parametrize(
     ("sent", "fields", "left"),
     [
         ({"min_nodes": "2", "max_nodes": "4"}, {}, ("--nodes=2-4",)),
