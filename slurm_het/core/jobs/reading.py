@@ -254,6 +254,8 @@ def _chosen_by_slurm(
     )
     if not prefers or facts.some_meets(prefers, pools) or not facts.some_meets(prefers, wide):
         return _handover(job, why, facts, pools)
+    # 22.05 goes through them in this order.
+    wide = tuple(sorted(wide, key=lambda pool: not facts.some_meets(prefers, (pool,))))
     given = _handover(job, why, facts, wide)
     own = users_features(job, frozenset())
     return replace(given, features=own) if isinstance(given, Handover) else given
