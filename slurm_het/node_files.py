@@ -23,12 +23,16 @@ DEV = "/dev"
 
 @dataclass(frozen=True, slots=True)
 class NodeCards:
-    """The devices of one type in a node, and the GRES name that they are registered by."""
+    """The devices of one type in a node, and the GRES name that they are registered by.
+
+    `typed`: they are registered by their type too; else that name is the type (`gpu`).
+    """
 
     type: str
     vendor: str
     devices: int
     gres: str = "gpu"
+    typed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def alike(nodes: Iterable[tuple[str, str]], policy: Policy) -> list[NodesAlike]:
     """Nodes by what they have, from their names and the `Gres=` that Slurm has for them.
 
     Only GRES that the configuration knows is looked at; nodes without any are left out. Raises
-    HetError where a card's type is missing or unknown.
+    HetError where a card's type is unknown; that of cards without one is their GRES name.
     """
     by_gres: dict[str, list[str]] = {}
     for name, text in nodes:
@@ -67,14 +71,16 @@ def alike(nodes: Iterable[tuple[str, str]], policy: Policy) -> list[NodesAlike]:
 
 
 def _node_cards(have: Gres, host_list: str, types: Mapping[str, DeviceType]) -> NodeCards:
-    name = have.type or ""
+    name = have.type or have.name
     known = types.get(name) or types.get(model_of(name, types))
     if known is None:
-        what = f"no vendor has a type {name!r}" if name else "its cards have no type"
+        what = f"no vendor has a type {name!r}"
+        if not have.type:
+            what = f"its cards have no type, and none is called {name}"
         raise HetError(
-            f"node {host_list}, {have}: {what}", "describe it under `types:` of het.yaml"
+            f"node {host_list}, {have}: {what}", f"describe {name} under `types:` of het.yaml"
         )
-    return NodeCards(name, known.vendor, have.count, have.name)
+    return NodeCards(name, known.vendor, have.count, have.name, typed=bool(have.type))
 
 
 def gres_conf(kinds: Iterable[NodesAlike], vendors: Mapping[str, Vendor], dev: str = DEV) -> str:
@@ -145,8 +151,9 @@ def _gres_lines(kind: NodesAlike, vendors: Mapping[str, Vendor], dev: str) -> It
         return
     for cards, file in zip(kind.cards, files, strict=True):
         where = dev.rstrip("/") + file.removeprefix("/dev")
+        type_ = f" Type={cards.type}" if cards.typed else ""
         words = f" Flags={flag(kind, vendors)}" if cards.gres == "gpu" else ""
-        yield f"NodeName={kind.host_list} Name={cards.gres} Type={cards.type} File={where}{words}"
+        yield f"NodeName={kind.host_list} Name={cards.gres}{type_} File={where}{words}"
     if kind.shards:
         yield f"NodeName={kind.host_list} Name=shard Count={kind.shards}"
 

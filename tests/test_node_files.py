@@ -70,9 +70,24 @@ def test_slices_are_left_to_nvml(policy: Policy) -> None:
     assert "NodeName=m1 Name=gpu Type=1g.10gb File=/tmp/dev/nvidia[0-6] " in emulated
 
 
+def test_cards_without_a_type_are_of_the_type_that_is_called_as_their_gres() -> None:
+    """As `slurm-het init` writes it where a site's cards have no type."""
+    policy = parse_config(
+        "{intake_partition: accel, pools: {p: {scenario: training, vendors: [amd]}},"
+        " types: {gpu: {vendor: amd, memory_gib: 64}}}"
+    ).policy
+    kinds = alike([("n1", "gpu:4"), ("n2", "gpu:(null):2,gpu:mi210:1")], policy)
+    assert lines(*kinds) == [
+        "NodeName=n1 Name=gpu File=/dev/dri/renderD[128-131] Flags=amd_gpu_env",
+        "NodeName=n2 Name=gpu File=/dev/dri/renderD[128-129] Flags=amd_gpu_env",
+        "NodeName=n2 Name=gpu Type=mi210 File=/dev/dri/renderD130 Flags=amd_gpu_env",
+    ]
+    assert "NodeName=n1 Features=gpu,amd" in gres_conf(kinds, VENDORS)
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("gpu:8", "its cards have no type"), ("gpu:q9:8", "no vendor has a type 'q9'")],
+    [("gpu:8", "have no type, and none is called gpu"), ("gpu:q9:8", "no vendor has a type 'q9'")],
 )
 def test_cards_that_nobody_knows_are_named(policy: Policy, text: str, what: str) -> None:
     with pytest.raises(HetError, match=what):
