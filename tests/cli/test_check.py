@@ -507,6 +507,30 @@ def test_slurm_conf_as_slurm_reads_it(tmp_path: Path) -> None:
     assert partition_words(text, "other") == {}
 
 
+@pytest.mark.parametrize(
+    ("include", "line"),
+    [
+        ("Include\tparts/gpu.conf", "PartitionName=accel Nodes=ALL State=DOWN"),
+        (
+            "include parts/gpu.conf   # of the cards",
+            "partitionname = accel Nodes = ALL State = DOWN",
+        ),
+        ("  INCLUDE   parts/%c.conf", 'PartitionName="accel" Nodes=ALL State="DOWN" # State=UP'),
+        ("Include parts/gpu.conf", "PartitionName=accel \\ \r\n State=DOWN"),
+        ("Include parts/more.conf", "PartitionName=accel State\t=\tDOWN"),
+        ("Include parts/old.conf", "PartitionName=accel State=DOWN"),
+    ],
+)
+def test_each_way_to_write_slurm_conf(tmp_path: Path, include: str, line: str) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "gpu.conf").write_text(f"{line}\n")
+    (tmp_path / "parts" / "more.conf").write_text("Include parts/gpu.conf\n")
+    (tmp_path / "parts" / "old.conf").write_text("Include gpu.conf\n")
+    (tmp_path / "slurm.conf").write_text(f"ClusterName=gpu\n{include}\n")
+    text = included(tmp_path / "slurm.conf", "gpu")
+    assert partition_words(text, "accel")["state"] == "DOWN"
+
+
 def test_a_host_without_slurmctld() -> None:
     assert is_controller({"SlurmctldHost[0]": "localhost(127.0.0.1)"})
     assert not is_controller({"SlurmctldHost[0]": "some-other-host"})

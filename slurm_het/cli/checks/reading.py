@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -32,6 +33,8 @@ from slurm_het.vendors import load_vendors
 DEFAULT_CONF = "/etc/slurm/slurm.conf"
 MAX_FILE = 1 << 20
 MAX_DEPTH = 5  # of files that include others
+_INCLUDE = re.compile(r"\s*include\s+([^\s#]\S*)", re.IGNORECASE)
+_CONTINUED = re.compile(r"\\[ \t\r]*\n")
 
 
 async def read_site(settings: Config) -> Installation:
@@ -134,17 +137,21 @@ async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[Assoc
     return tuple(AssociationKey(*row) for row in rows if len(row) == 3 and row[1])
 
 
-def included(path: Path, cluster: str, depth: int = 0) -> str:
-    """slurm.conf with the files that it includes; '' where it cannot be read."""
-    lines = []
-    for line in text_of(path).splitlines():
-        key, _, name = line.strip().partition(" ")
-        if key.lower() == "include" and depth < MAX_DEPTH:
-            name = name.strip().replace("%c", cluster)
-            lines.append(included(path.parent / name, cluster, depth + 1))
+def included(path: Path, cluster: str) -> str:
+    """slurm.conf with the files that it includes, each line whole; '' where it cannot be read."""
+    return "\n".join(_lines(path, path.parent, cluster, 0))
+
+
+def _lines(path: Path, etc: Path, cluster: str, depth: int) -> Iterator[str]:
+    for line in _CONTINUED.sub(" ", text_of(path)).splitlines():
+        found = _INCLUDE.match(line)
+        if found and depth < MAX_DEPTH:
+            name = found[1].replace("%c", cluster)
+            # From slurm.conf's directory; 22.05: from that of the file with this line.
+            there = etc / name if (etc / name).is_file() else path.parent / name
+            yield from _lines(there, etc, cluster, depth + 1)
         else:
-            lines.append(line)
-    return "\n".join(lines)
+            yield line
 
 
 def _glob(directory: Path, pattern: str) -> Iterator[Path]:

@@ -177,19 +177,26 @@ def _int(words: dict[str, str], key: str, default: int) -> int:
     return int(value) if value.isascii() and value.isdigit() else default
 
 
+_PAIR = re.compile(r"""([\w.]+)\s*[-+*/]?=\s*("[^"]*"|\S+)""")
+"""Slurm takes blanks around the equals sign."""
+
+
 def partition_words(text: str, name: str) -> dict[str, str]:
-    """What slurm.conf says of a partition, DEFAULT's words included; keys in small letters."""
+    """What slurm.conf says of a partition, DEFAULT's words included; keys in small letters.
+
+    Of DEFAULT itself: what a partition begins with whose line follows all of these.
+    """
     default: dict[str, str] = {}
     found: dict[str, str] = {}
-    for line in text.replace("\\\n", " ").splitlines():
-        pairs = (word.partition("=") for word in line.partition("#")[0].split())
-        words = {key.lower(): value for key, _, value in pairs}
+    for line in text.splitlines():
+        pairs = _PAIR.findall(line.partition("#")[0])
+        words = {key.lower(): value.strip('"') for key, value in pairs}
         who = words.get("partitionname", "")
         if who.upper() == "DEFAULT":
             default |= words
         elif name in re.split(",", who):
             found |= default | words
-    return found
+    return default if name == "DEFAULT" else found
 
 
 CHECKS = (
