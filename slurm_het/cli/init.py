@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from slurm_het.cli.checks.reading import partition_words
+from slurm_het.cli.checks.reading import conf_dir, included, shown_partitions
+from slurm_het.cli.checks.slurm_conf import partition_words
 from slurm_het.core.catalog import Catalog
 from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
@@ -48,12 +49,15 @@ def init(directory: Path | None, slurm_conf: Path | None, force: bool) -> None:
 
 
 async def _propose(path: Path | None) -> tuple[SiteProposal, dict[str, str]]:
-    slurm = CliSlurm(SlurmSettings(conf=path))
+    settings = SlurmSettings(conf=path)
+    slurm = CliSlurm(settings)
     vendors = load_vendors()
     names = GresVendors({"gpu": "", **{n: v.vendor for v in vendors.values() for n in v.gres}})
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
     proposal = propose_site(snapshot, Catalog(catalogue(vendors)), names)
-    lines = conf_lines(proposal, conf, await partition_words(slurm))
+    text = included(conf_dir(settings, conf) / "slurm.conf", conf.get("ClusterName", ""))
+    default = partition_words(text, "DEFAULT").keys() if text else None
+    lines = conf_lines(proposal, conf, await shown_partitions(slurm), default)
     return proposal, {HET: het_yaml(proposal), SLURM: lines}
 
 

@@ -75,7 +75,7 @@ async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
     slurm = CliSlurm(settings.slurm)
     kinds, constrained = await ask_nodes(slurm, settings)
     conf = await slurm.configuration()
-    etc = conf_dir(settings, conf)
+    etc = conf_dir(settings.slurm, conf)
     vendors = load_vendors(settings.paths.vendors)
     prolog = conf.get("TaskProlog", "(null)")
     files = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from typing import NamedTuple
 
 from slurm_het.core.syntax import hostlist
 from slurm_het.setup.proposal import ProposedPartition, SiteProposal
@@ -26,6 +27,21 @@ LIMITS = {
 }  # fmt: skip
 """What a new partition takes over from the one that it is like: whom it lets in, and its limits;
 with what Slurm shows where slurm.conf says nothing. Of PreemptMode that is the cluster's."""
+_NO_AMOUNT = dict.fromkeys(("DefMemPerCPU", "DefMemPerNode", "MaxMemPerCPU", "MaxMemPerNode"), "0")
+_TAKEN_BACK = _NO_AMOUNT | {"DenyAccounts": '""', "DenyQos": '""', "TRESBillingWeights": '""'}
+"""What a line says so that a word of PartitionName=DEFAULT does not hold, where that is not what
+Slurm shows."""
+_FOR_GOOD = {"DefCpuPerGPU", "DefMemPerGPU", "QoS", "SelectTypeParameters", "Topology"}
+"""What no line can take back: Slurm has no word for none, or does not start with it."""
+_SHARING = {"OverSubscribe", "Exclusive", "ExclusiveUser", "ExclusiveTopo"}
+"""One word of DEFAULT, of these or `Shared`, says something of all of them that Slurm shows."""
+
+
+class _Written(NamedTuple):
+    """What a line says beside its nodes, and the words of DEFAULT that it cannot take back."""
+
+    limits: str
+    lasting: tuple[str, ...]
 
 
 def het_yaml(proposal: SiteProposal) -> str:
@@ -45,11 +61,16 @@ def het_yaml(proposal: SiteProposal) -> str:
 
 
 def conf_lines(
-    proposal: SiteProposal, conf: Mapping[str, str], shown: Mapping[str, Mapping[str, str]]
+    proposal: SiteProposal,
+    conf: Mapping[str, str],
+    shown: Mapping[str, Mapping[str, str]],
+    default: Container[str] | None = (),
 ) -> str:
     """The lines that slurm.conf needs.
 
-    `conf` is what `scontrol show config` says, `shown` what `scontrol show partition` says of each.
+    `conf` is what `scontrol show config` says, `shown` what `scontrol show partition` says of each;
+    `default` are the keys, in small letters, that lines of PartitionName=DEFAULT set; None: it is
+    not known.
     """
     pools = [pool.partition for pool in proposal.pools]
     partitions = [proposal.intake, *pools, *filter(None, [proposal.spanning])]
@@ -57,24 +78,39 @@ def conf_lines(
         "site_slurm.conf.j2",
         features=[(hostlist.fold(nodes), words) for nodes, words in proposal.features],
         partitions=[
-            {"name": p.name, "nodes": hostlist.fold(p.nodes), "limits": _limits(p, shown, conf)}
+            {"name": p.name, "nodes": hostlist.fold(p.nodes), "like": p.like.name if p.like else "",
+             **_written(p, shown, conf, default or ())._asdict()}
             for p in partitions if p.new
         ],
         settings=list(_settings(proposal, conf)),
+        unread=default is None,
     )  # fmt: skip
 
 
-def _limits(
+def _written(
     partition: ProposedPartition,
     shown: Mapping[str, Mapping[str, str]],
     conf: Mapping[str, str],
-) -> str:
-    words = dict(shown.get(partition.like.name, {})) if partition.like else {}
+    default: Container[str],
+) -> _Written:
+    if not partition.like:  # what DEFAULT says is all that the site has said of it
+        return _Written("", ())
+    words = dict(shown.get(partition.like.name, {}))
     # slurm.conf has these as keys of their own.
     words |= dict(parse_pairs(words.get("JobDefaults", "")))
     usual = LIMITS | {"PreemptMode": (conf.get("PreemptMode", "OFF"),)}
-    told = {key: words.get(key, "") for key in LIMITS}
-    return "".join(f" {k}={value}" for k, value in told.items() if value not in {"", *usual[k]})
+    told = {key: value for key in LIMITS if (value := words.get(key, "")) not in {"", *usual[key]}}
+    of_default = {key for key in LIMITS if key.lower() in default}
+    if "shared" in default or of_default & _SHARING:
+        of_default = of_default - _SHARING | _SHARING & words.keys()
+    none = {key: _TAKEN_BACK.get(key, usual[key][0]) for key in LIMITS} | {
+        "DefaultTime": words.get("MaxTime") or "UNLIMITED",
+        "OverTimeLimit": conf.get("OverTimeLimit", "0").split()[0],
+    }
+    said = {key: told.get(key, none[key]) for key in LIMITS if key in told.keys() | of_default}
+    lasting = tuple(key for key in LIMITS if key in of_default & _FOR_GOOD - told.keys())
+    limits = "".join(f" {key}={value}" for key, value in said.items() if key not in lasting)
+    return _Written(limits, lasting)
 
 
 def _settings(proposal: SiteProposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

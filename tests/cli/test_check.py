@@ -371,6 +371,14 @@ REMARKS = {
         partition("train-nv", max_minutes=30),
         "partition train-nv: is narrower than the intake accel: MaxTime is 30 min, there it is",
     ),
+    "a pool that gives whole nodes": (
+        partition("train-nv", exclusive=True),
+        "partition train-nv: is not as the intake accel: Exclusive=NODE (OverSubscribe=EXCLUSIVE)"
+        " is set, there it is not set: jobs fare otherwise",
+    ),
+    "pools of another tier": (
+        all_pools(tier=5), "is not as the intake accel: PriorityTier is 5, there it is 1: jobs",
+    ),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),
         "partition train-nv: has AllowGroups=ml: no job of others is planned there",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,16 +106,32 @@ WORDS = (
     " PreemptMode=OFF OverTimeLimit=3 GraceTime=9 OverSubscribe=FORCE:2 DefMemPerCPU=100 MaxTime=30"
     " DefaultTime=20 DefCpuPerGPU=2 DefMemPerGPU=300"
 )  # AllowQos=, DenyQos=: 26.05 takes only those of slurmdbd
+DEFAULT = (
+    "PartitionName=DEFAULT MaxTime=60 DefaultTime=10 LLN=YES PriorityTier=5 AllowGroups=games"
+    " OverSubscribe=EXCLUSIVE MaxNodes=1 DefMemPerCPU=500 DenyAccounts=games MaxCPUsPerNode=8"
+    " TRESBillingWeights=CPU=2 RootOnly=YES GraceTime=7"
+)
+TAKEN_BACK = (
+    "MaxTime=UNLIMITED DefaultTime=UNLIMITED LLN=NO PriorityTier=1 AllowGroups=ALL"
+    ' OverSubscribe=NO MaxNodes=UNLIMITED DefMemPerCPU=0 DenyAccounts="" MaxCPUsPerNode=UNLIMITED'
+    ' TRESBillingWeights="" RootOnly=NO GraceTime=0'
+)
 OURS = {"PartitionName", "Nodes", "TotalCPUs", "TotalNodes", "TRES"}
 
 
-def test_slurm_takes_what_a_new_partition_has_of_the_old_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("default", "words"), [("", WORDS), (DEFAULT, TAKEN_BACK)], ids=["limits", "of DEFAULT"]
+)
+def test_slurm_takes_what_a_new_partition_has_of_the_old_one(
+    tmp_path: Path, default: str, words: str
+) -> None:
     """And shows the same of it: whom it lets in, its limits."""
     with own_sandbox(SITE, hetd=False) as box:
         cluster, conf = Cluster(box), box.layout.etc / "slurm.conf"
         kept = [x for x in conf.read_text().splitlines() if not x.startswith("PartitionName=")]
         preempt = ["PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE"]
-        conf.write_text("\n".join([*kept, *preempt, f"PartitionName=gpu Nodes=a[1-2] {WORDS}\n"]))
+        old = f"PartitionName=gpu Nodes=a[1-2],b[1-2] {words}\n"
+        conf.write_text("\n".join([*kept, *preempt, default, old]))
         box.restart_slurmctld()
         cluster.ok("slurm-het", "init", str(tmp_path / "site"))
         added = (tmp_path / "site" / "slurm.conf.add").read_text()
@@ -125,5 +142,7 @@ def test_slurm_takes_what_a_new_partition_has_of_the_old_one(tmp_path: Path) -> 
             text = cluster.ok("scontrol", "-o", "show", "partition", name)
             return {k: v for k, v in parse_fields(text).items() if k not in OURS}
 
-        for name in ("accel", "train-nvidia"):
+        new = re.findall(r"^PartitionName=(\S+)", added, re.MULTILINE)
+        assert "train-nvidia" in new
+        for name in new:
             assert shown(name) == shown("gpu")

@@ -172,6 +172,49 @@ def test_a_new_partition_has_the_limits_and_keeps_out_whom_the_old_one_does(
     assert told.strip() == written
 
 
+@pytest.mark.parametrize(
+    ("default", "shown", "written"),
+    [
+        ("maxtime llnx", {"MaxTime": "UNLIMITED", "LLN": "NO"}, "MaxTime=UNLIMITED"),
+        ("lln allowgroups prioritytier", {"LLN": "NO", "AllowGroups": "ALL", "PriorityTier": "1"},
+         "AllowGroups=ALL LLN=NO PriorityTier=1"),
+        ("lln", {"LLN": "YES", "MaxTime": "9"}, "LLN=YES MaxTime=9"),
+        ("defaulttime", {"DefaultTime": "NONE", "MaxTime": "2-00:00:00"},
+         "MaxTime=2-00:00:00 DefaultTime=2-00:00:00"),
+        ("defaulttime", {"DefaultTime": "NONE", "MaxTime": "UNLIMITED"}, "DefaultTime=UNLIMITED"),
+        ("overtimelimit", {"OverTimeLimit": "NONE"}, "OverTimeLimit=5"),
+        ("preemptmode", {"PreemptMode": "REQUEUE"}, "PreemptMode=REQUEUE"),
+        ("defmempercpu", {"DefMemPerNode": "UNLIMITED"}, "DefMemPerCPU=0"),
+        ("denyaccounts tresbillingweights", {}, 'DenyAccounts="" TRESBillingWeights=""'),
+        ("allowaccounts", {"DenyAccounts": "x"}, "AllowAccounts=ALL DenyAccounts=x"),
+        ("oversubscribe", {"OverSubscribe": "NO"}, "OverSubscribe=NO"),
+        ("shared", {"OverSubscribe": "NO", "Exclusive": "NODE"}, "Exclusive=NODE OverSubscribe=NO"),
+        ("exclusiveuser", {"OverSubscribe": "NO", "Exclusive": "NO"},
+         "Exclusive=NO OverSubscribe=NO"),
+        ("nodes state", {"MaxTime": "UNLIMITED"}, ""),
+    ],
+)  # fmt: skip
+def test_a_new_partition_takes_nothing_of_slurm_confs_default_partition(
+    default: str, shown: dict[str, str], written: str
+) -> None:
+    conf = {"PreemptMode": "REQUEUE", "OverTimeLimit": "5 min"}
+    text = conf_lines(proposed(GPU), conf, {"gpu": shown}, default.split())
+    (line,) = (x for x in text.splitlines() if x.startswith("PartitionName=train-nvidia "))
+    told = line.removeprefix("PartitionName=train-nvidia Nodes=a[1-2]").removesuffix(" State=UP")
+    assert told.strip() == written
+    assert "take back" not in text
+
+
+def test_what_a_line_cannot_take_back_of_the_default_partition_is_told() -> None:
+    shown = {"gpu": {"QoS": "N/A", "JobDefaults": "DefMemPerGPU=9"}}
+    text = conf_lines(proposed(GPU), {}, shown, {"qos", "defmempergpu", "defcpupergpu"})
+    lines = text.splitlines()
+    place = lines.index("PartitionName=train-nvidia Nodes=a[1-2] DefMemPerGPU=9 State=UP")
+    told = "# PartitionName=DEFAULT sets DefCpuPerGPU, QoS, which gpu does not have"
+    assert lines[place - 2].startswith(told)
+    assert "cannot be read" in conf_lines(proposed(GPU), {}, shown, None)
+
+
 def test_what_is_written_is_read_as_it_was_meant() -> None:
     whole = Partition("no", nodes="a1,l1,n1,u1", max_minutes=60)
     partitions = (whole, Partition("1e3", nodes="u1"))

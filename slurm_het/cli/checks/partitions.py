@@ -193,6 +193,38 @@ def narrow_pools(site: Installation) -> Iterator[Finding]:
                 )
 
 
+_SHARING = (
+    ("Exclusive=NODE (OverSubscribe=EXCLUSIVE)", "exclusive"), ("OverSubscribe", "oversubscribe"),
+    ("PriorityTier", "tier"),
+)  # fmt: skip
+
+
+def shared_otherwise(site: Installation) -> Iterator[Finding]:
+    """Pools that share nodes, or rank, otherwise than the intake: a job gets what its pool says."""
+    intake = site.intake()
+    found: dict[str, list[str]] = {}
+    for pool in site.pools() if intake else ():
+        unlike = [
+            f"{word} is {_shown(mine)}, there it is {_shown(theirs)}" for word, name in _SHARING
+            if (mine := getattr(pool, name)) != (theirs := getattr(intake, name))
+        ]  # fmt: skip
+        if unlike:
+            found.setdefault("; ".join(unlike), []).append(pool.name)
+    for text, names in found.items():
+        yield Finding(
+            f"partition {', '.join(names)}",
+            f"is not as the intake {site.settings.policy.intake_partition}: {text}: jobs fare"
+            " otherwise than where plain Slurm starts them in the intake",
+            "give both the same in slurm.conf (a line of PartitionName=DEFAULT may have set it),"
+            " unless that is what you want",
+            remark=True,
+        )  # fmt: skip
+
+
+def _shown(value: object) -> str:
+    return {"True": "set", "False": "not set"}.get(str(value), str(value))
+
+
 def no_default_memory(site: Installation) -> Iterator[Finding]:
     """Partitions in which a job that names no memory takes all of its node."""
     if "MEMORY" not in site.conf.get("SelectTypeParameters", "").upper() or _default(site.conf):
@@ -241,6 +273,6 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 CHECKS = (
     missing, outside_the_intake, outside_the_spanning, no_default_time, endless, not_up,
-    closed_to_users, not_for_everybody, narrow_intake, narrow_pools, no_default_memory,
-    bound_associations,
+    closed_to_users, not_for_everybody, narrow_intake, narrow_pools, shared_otherwise,
+    no_default_memory, bound_associations,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.resources import data_dir
-from slurm_het.settings import Config
+from slurm_het.settings import Config, SlurmSettings
 from slurm_het.slurm.accounts import enforced
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import parse_fields
@@ -43,8 +43,8 @@ async def read_site(settings: Config) -> Installation:
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
     if settings.telemetry.on:
         snapshot = replace(snapshot, measured=ask_devices(settings.paths.control_socket))
-    words = await partition_words(slurm)
-    etc = conf_dir(settings, conf)
+    words = await shown_partitions(slurm)
+    etc = conf_dir(settings.slurm, conf)
     lua = {path: text_of(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
     return Installation(
         settings, snapshot, conf, words,
@@ -55,16 +55,16 @@ async def read_site(settings: Config) -> Installation:
     )  # fmt: skip
 
 
-def conf_dir(settings: Config, conf: Mapping[str, str]) -> Path:
+def conf_dir(slurm: SlurmSettings, conf: Mapping[str, str]) -> Path:
     """Where slurm.conf is, and what lies beside it.
 
     slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
     """
-    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
+    named = conf.get("SLURM_CONF") or slurm.conf or os.environ.get("SLURM_CONF")
     return Path(named or DEFAULT_CONF).parent
 
 
-async def partition_words(slurm: CliSlurm) -> dict[str, dict[str, str]]:
+async def shown_partitions(slurm: CliSlurm) -> dict[str, dict[str, str]]:
     """All that Slurm tells of each partition, by its words. Raises SlurmError."""
     shown = await slurm.ask("scontrol", "-o", "-a", "show", "partition")
     return {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
