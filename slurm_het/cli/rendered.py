@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import grp
+import pwd
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 
 from slurm_het.cli.checks.hook import MAIN, is_hook
 from slurm_het.cli.checks.reading import conf_dir, text_of
+from slurm_het.cli.checks.site import slurm_user
 from slurm_het.cli.installing import CHAIN, UNIT, Rendered, install, read
 from slurm_het.cli.node_files import ask_nodes
 from slurm_het.cli.options import CONFIG
@@ -33,13 +36,13 @@ OWN_ROOM = "slurm-het"  # beside slurm.conf, where the site has a job_submit.lua
 @click.command("render")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), required=False)
 @CONFIG
-@click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
+@click.option("--user", help="Who hetd runs as.  [default: SlurmUser of slurm.conf]")
 @click.option("--diff", is_flag=True, help="Write nothing; print what the installed files lack.")
 @click.option(
     "--install", "into_place", is_flag=True, help="Put the hook and hetd's unit in place."
 )
 def rendered(
-    directory: Path | None, config: Path | None, user: str, *, diff: bool, into_place: bool
+    directory: Path | None, config: Path | None, user: str | None, *, diff: bool, into_place: bool
 ) -> None:
     """Write every file of a site, from het.yaml and the Slurm that runs: the hook, gres.conf, the
     TaskProlog, the systemd units.
@@ -70,7 +73,7 @@ def rendered(
         click.echo(clean_lines(f"{_written(file, directory)} -> {file.place}"))
 
 
-async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
+async def _render(settings: Config, user: str | None) -> tuple[list[Rendered], Path]:
     """All files, and the directory of slurm.conf."""
     slurm = CliSlurm(settings.slurm)
     kinds, constrained = await ask_nodes(slurm, settings)
@@ -78,6 +81,7 @@ async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
     etc = conf_dir(settings.slurm, conf)
     vendors = load_vendors(settings.paths.vendors)
     prolog = conf.get("TaskProlog", "(null)")
+    user = user or slurm_user(conf)
     files = [
         *_hook(settings, etc),
         Rendered("gres.conf", gres_conf(kinds, vendors), etc / "gres.conf"),
@@ -85,13 +89,21 @@ async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
             "task_prolog", task_prolog(kinds, vendors, constrained=constrained),
             Path(prolog) if prolog.startswith("/") else etc / "task_prolog", runs=True,
         ),
-        Rendered(UNIT, systemd_unit(settings, user, user), UNITS / UNIT),
+        Rendered(UNIT, systemd_unit(settings, user, _group_of(user)), UNITS / UNIT),
         Rendered(
             "het-exporter.service", exporter_unit(f":{PORT}"),
             UNITS / "het-exporter.service", needed=False,  # it is for compute nodes
         ),
     ]  # fmt: skip
     return files, etc
+
+
+def _group_of(user: str) -> str:
+    """His group on this host; where he is not known here, the one that is called as he is."""
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return user
 
 
 def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:

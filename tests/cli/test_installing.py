@@ -91,12 +91,12 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 class SiteSlurm(FakeSlurm):
     """A site's, whose slurm.conf lies in a directory."""
 
-    def __init__(self, etc: Path) -> None:
+    def __init__(self, etc: Path, **conf: str) -> None:
         super().__init__()
-        self.etc = etc
+        self.conf = {"SLURM_CONF": str(etc / "slurm.conf"), **conf}
 
     async def configuration(self) -> dict[str, str]:
-        return {"SLURM_CONF": str(self.etc / "slurm.conf")}
+        return self.conf
 
 
 POLICY = "function slurm_job_submit(job)\n  return slurm.SUCCESS\nend\nreturn slurm.SUCCESS\n"
@@ -128,3 +128,29 @@ def test_render_installs_beside_a_policy_of_the_sites_own_whatever_is_in_it(
     assert (etc / "slurm-het" / "job_submit.lua").read_text() == shipped
     again = CliRunner().invoke(rendered, ["--install", "--config", str(config)])
     assert "replaced" not in again.output, again.output
+
+
+@pytest.mark.parametrize(
+    ("conf", "words", "user", "group"),
+    [
+        ({"SlurmUser": "root(0)"}, (), "root", "root"),
+        ({"SlurmUser": "games(5)"}, (), "games", "games"),
+        ({"SlurmUser": "no-such-user(64030)"}, (), "no-such-user", "no-such-user"),
+        ({}, (), "root", "root"),
+        ({"SlurmUser": "root(0)"}, ("--user", "nobody"), "nobody", "nogroup"),
+    ],
+)
+def test_hetd_runs_as_slurm_user(
+    conf: dict[str, str], words: tuple[str, ...], user: str, group: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "etc").mkdir()
+    config = tmp_path / "het.yaml"
+    config.write_text(config_text(tmp_path))
+    site = SiteSlurm(tmp_path / "etc", **conf)
+    monkeypatch.setattr("slurm_het.cli.rendered.CliSlurm", lambda _settings: site)
+    monkeypatch.setattr("slurm_het.cli.rendered.UNITS", tmp_path / "etc")
+    done = CliRunner().invoke(rendered, [str(tmp_path), "--config", str(config), *words])
+    assert done.exit_code == 0, done.output
+    unit = (tmp_path / "hetd.service").read_text().splitlines()
+    assert {f"User={user}", f"Group={group}"} <= set(unit)

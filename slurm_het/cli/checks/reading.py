@@ -19,7 +19,7 @@ from slurm_het.cli.checks.host_reading import (
     owner_of,
     scripts_of,
 )
-from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Installation
+from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Installation, slurm_user
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.errors import HetError, SlurmError
@@ -86,7 +86,7 @@ def _controller(
         etc, lua, included(etc / "slurm.conf", conf.get("ClusterName", "")),
         {path: text_of(path) for path in scripts_of(conf, "EpilogSlurmctld")},
         strangers=tuple(name for name in sorted(settings.operators) if not _known(name)),
-        closed=closed_to(conf.get("SlurmUser", "root").partition("(")[0], ours),
+        closed=closed_to(slurm_user(conf), ours),
         shipped={path.name: text_of(path) for path in _glob(shipped, "*.lua")},
         shipped_in=shipped,
         hook_complaint=hook_complaint(Path(conf.get("SlurmctldLogFile", "")), etc / MAIN),

@@ -89,7 +89,7 @@ class Installation:
     @property
     def slurm_user(self) -> str:
         """As whom slurmctld runs."""
-        return self.conf.get("SlurmUser", "root").partition("(")[0]
+        return slurm_user(self.conf)
 
     @property
     def controllers(self) -> list[str]:
@@ -121,6 +121,11 @@ class Installation:
     def words(self, key: str) -> list[str]:
         """The words of a key of slurm.conf that is a list."""
         return conf_words(self.conf, key)
+
+
+def slurm_user(conf: Mapping[str, str]) -> str:
+    """As whom slurmctld runs, by what `scontrol show config` says: `slurm(64030)`."""
+    return conf.get("SlurmUser", "root").partition("(")[0]
 
 
 Check = Callable[[Installation], Iterator[Finding]]
