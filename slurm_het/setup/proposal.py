@@ -24,6 +24,7 @@ from slurm_het.core.partition import narrower
 from slurm_het.core.policy import GresName, Policy, Pool
 from slurm_het.core.syntax import gres
 from slurm_het.errors import HetError
+from slurm_het.setup.unknown_gres import unknown_gres
 
 NEW_INTAKE, SPANNING = "accel", "accel-any"
 SHARED = ("shard",)
@@ -89,7 +90,7 @@ class SiteProposal:
     """What het.yaml is to say.
 
     `registered` has the GRES names that the nodes have, and whose cards each is for; `left_out` are
-    sentences on partitions that it does not mention; `features` are nodes and what they lack.
+    sentences on what it does not mention; `features` are nodes and what they lack.
     """
 
     intake: ProposedPartition
@@ -107,11 +108,13 @@ class SiteProposal:
 def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> SiteProposal:
     """A configuration for the site. Raises HetError if no node has an accelerator."""
     found = _look(snapshot, catalog, names)
+    unknown = tuple(unknown_gres(snapshot.nodes, {*names.vendors, *SHARED}))
     if not found.nodes:
+        remedy = "add Gres= to the nodes in slurm.conf, and gres.conf; see docs/install.md"
+        known = ", ".join(sorted(names.vendors))
         raise HetError(
-            "no node has an accelerator that Slurm knows as GRES "
-            + ", ".join(sorted(names.vendors)),
-            "add Gres= to the nodes in slurm.conf, and gres.conf; see docs/install.md",
+            f"no node has an accelerator that Slurm knows as GRES {known}",
+            "; ".join(unknown) or remedy,
         )
     intake = _intake(snapshot, found)
     pools = _pools(snapshot, found, intake)
@@ -135,7 +138,8 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> Si
             f" nodes{_opened(p, found, new)}"
             for p in snapshot.partitions
             if p.name in found.by_partition and p.name not in ours
-        ),
+        )
+        + unknown,
         tuple(_features(found, pools)),
     )
 

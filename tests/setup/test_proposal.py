@@ -22,7 +22,7 @@ NAMES = GresVendors({"gpu": "", **{n: v.vendor for v in VENDORS.values() for n i
 CATALOG = Catalog(catalogue(VENDORS))
 GRES = {
     "a": "gpu:a100:8", "l": "gpu:l40s:4", "m": "gpu:mi300x:8", "n": "gpu:910b:8", "c": "",
-    "u": "gpu:rtx_x:2",
+    "u": "gpu:rtx_x:2", "t": "tpu:v5e:4", "f": "fpga:2,nic:1",
 }  # fmt: skip
 
 
@@ -254,6 +254,16 @@ def test_the_sandbox_is_found_as_it_is() -> None:
 def test_a_cluster_without_accelerators_is_told() -> None:
     with pytest.raises(HetError, match="no node has an accelerator"):
         proposed(Partition("cpu", nodes="c1"))
+
+
+def test_nodes_whose_gres_nobody_knows_are_told() -> None:
+    found = proposed(replace(GPU, nodes="a1,t1,t2"), Partition("cpu", nodes="c1,f1"))
+    assert [line.partition(",")[0] for line in found.left_out if line.startswith("nodes")] == [
+        "nodes f1 have GRES fpga", "nodes t[1-2] have GRES tpu",
+    ]  # fmt: skip
+    with pytest.raises(HetError, match="no node has an accelerator") as raised:
+        proposed(Partition("tpus", nodes="t1,t2"))
+    assert (raised.value.hint or "").startswith("nodes t[1-2] have GRES tpu, of which no vendor")
 
 
 @pytest.mark.parametrize("word", ["gpu", "no", "1e3", "a: b", "on", "~", "train-nv", "x#y", "é"])
