@@ -23,7 +23,12 @@ from slurm_het.config import load_config
 from slurm_het.core.jobs.submission import UNLOOKED, Submission, Submitter, as_waiting
 from slurm_het.core.jobs.told import understood
 from slurm_het.core.syntax.printable import clean
-from slurm_het.core.syntax.sbatch import read_arguments, read_environment, read_script_options
+from slurm_het.core.syntax.sbatch import (
+    of_plugins,
+    read_arguments,
+    read_environment,
+    read_script_options,
+)
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
@@ -149,3 +154,6 @@ def _remarks(it: Submission, hidden: frozenset[str], site: Circumstances) -> Ite
         yield "limits of accounts and QOS are not looked at: name -A and -q"
     if names := sorted(set(UNLOOKED) & it.options.keys()):
         yield f"not looked at: {', '.join(f'--{name}' for name in names)}"
+    if names := of_plugins(it.options):
+        told = ", ".join(f"--{name}" for name in names)
+        yield f"not looked at: {told}, which sbatch takes only where a plugin adds it"

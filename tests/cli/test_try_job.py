@@ -104,9 +104,20 @@ def test_what_plain_slurm_places(attempt: Try) -> None:
     assert made.exit_code == 3
 
 
-def test_what_is_not_looked_at_and_what_is_wrong_is_told(attempt: Try) -> None:
-    made = attempt("--contiguous", script=f"{CUDA}#HET vendors=nvidai\n")
+def test_what_is_not_looked_at_is_told(attempt: Try) -> None:
+    made = attempt("--contiguous")
     assert "  not looked at: --contiguous" in made.stdout
+    plugins = CUDA.replace("-t 60", "-t 60 --container-image=x --uenv=y")
+    made = attempt(script=plugins)
+    assert made.exit_code == 0, made.output
+    told = (
+        "not looked at: --container-image, --uenv, which sbatch takes only where a plugin adds it"
+    )
+    assert f"  {told}" in made.stdout
+
+
+def test_what_is_wrong_is_told(attempt: Try) -> None:
+    made = attempt(script=f"{CUDA}#HET vendors=nvidai\n")
     assert "  wrong: #HET on line 5: vendors=nvidai: nvidai is no vendor" in made.stdout
 
 

@@ -27,12 +27,15 @@ from slurm_het.errors import HetError
 NUMBER = 1 << 40
 """The id of a job that has none yet: of equal priority, those that came before go first."""
 UNLOOKED = (
-    "bb", "bbf", "cluster-constraint", "clusters", "contiguous", "core-spec", "cores-per-socket",
-    "deadline", "extra-node-info", "gres-flags", "ntasks-per-core", "ntasks-per-socket",
-    "prefer", "reboot", "segment", "sockets-per-node", "spread-job", "switches", "tmp",
+    "bb", "bbf", "cluster-constraint", "clusters", "consolidate-segments", "contiguous",
+    "core-spec", "cores-per-socket", "deadline", "extra-node-info", "gres-flags",
+    "ntasks-per-core", "ntasks-per-socket", "prefer", "reboot", "segment", "sockets-per-node",
+    "spread-job", "spread-segments", "switches", "tmp",
 )  # fmt: skip
 """What may bear on when or where a job starts, and is not looked at here."""
 _MIB = {"": 1, "m": 1, "k": 1 / 1024, "g": 1024, "t": 1024**2}
+_NODES = re.compile(r"(\d{1,9})([km]?)(?:-(\d{1,9})([km]?)(?::(\d{1,9}))?)?", re.IGNORECASE)
+_MANY = {"": 1, "k": 1024, "m": 1024**2}
 _TIME_OF_DAY = re.compile(
     r"midnight|noon|fika|teatime|elevenses|tomorrow|\d{1,2}:\d\d(:\d\d)?\s?([ap]m?)?"
 )
@@ -167,8 +170,7 @@ def with_default_memory(
 
 def _sizes(options: Mapping[str, str]) -> dict[str, str]:
     """Nodes, tasks and CPUs, as sbatch works them out."""
-    least, _, most = options.get("nodes", "").partition("-")
-    nodes = _count(least) if least else 1
+    nodes, most = _nodes(options["nodes"]) if "nodes" in options else (1, 1)
     each = _count(options["ntasks-per-node"]) if "ntasks-per-node" in options else 0
     tasks = _count(options["ntasks"]) if "ntasks" in options else nodes * max(1, each)
     cpus = _count(options["cpus-per-task"]) if "cpus-per-task" in options else 1
@@ -176,11 +178,25 @@ def _sizes(options: Mapping[str, str]) -> dict[str, str]:
         "num_tasks": str(tasks) if "ntasks" in options or tasks > 1 else "",
         "min_cpus": str(tasks if "overcommit" in options else tasks * cpus),
     }
-    if least:
-        sizes |= {"min_nodes": str(nodes), "max_nodes": str(_count(most) if most else nodes)}
+    if "nodes" in options:
+        sizes |= {"min_nodes": str(nodes), "max_nodes": str(most)}
     if each:
         sizes["ntasks_per_node"] = str(each)
     return sizes | ({"cpus_per_task": str(cpus)} if "cpus-per-task" in options else {})
+
+
+def _nodes(text: str) -> tuple[int, int]:
+    """The least and the most nodes of `4`, `2-4`, `2k`, and (not 22.05) of `2,4,8` and `2-8:2`."""
+    counts: list[int] = []
+    for part in text.split(","):
+        found = _NODES.fullmatch(part)
+        if not found:
+            hint = "such as 4, 2-4 or 2,4,8"
+            raise HetError(f"--nodes: {text[:40]!r} is no number of nodes", hint)
+        least = int(found[1]) * _MANY[found[2].lower()]
+        most = int(found[3]) * _MANY[found[4].lower()] if found[3] else least
+        counts += [least, most - (most - least) % max(1, int(found[5] or 1))]
+    return min(counts), max(counts)
 
 
 def _gpus(text: str) -> str:

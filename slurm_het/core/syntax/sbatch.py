@@ -9,8 +9,9 @@ first line that is neither blank nor a comment.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import NamedTuple
 
 from slurm_het.core.syntax.script import MAX_SCRIPT
@@ -31,15 +32,17 @@ _SHORT = {
     "W": "wait", "w": "nodelist", "x": "exclude",
 }  # fmt: skip
 _FLAGS = frozenset({
-    "contiguous", "help", "hold", "ignore-pbs", "no-requeue", "overcommit", "oversubscribe",
-    "parsable", "quiet", "reboot", "requeue", "share", "spread-job", "test-only", "usage",
-    "use-min-nodes", "verbose", "version", "wait",
+    "consolidate-segments", "contiguous", "help", "hold", "ignore-pbs", "no-requeue", "overcommit",
+    "oversubscribe", "parsable", "quiet", "reboot", "requeue", "share", "spread-job",
+    "spread-segments", "test-only", "usage", "use-min-nodes", "verbose", "version", "wait",
 })  # fmt: skip
-_MAY_HAVE_VALUES = frozenset({"exclusive", "get-user-env", "nice", "no-kill", "propagate"})
+_MAY_HAVE_VALUES = frozenset({
+    "exclusive", "get-user-env", "nice", "no-kill", "oom-kill-step", "propagate", "resv-ports",
+})  # fmt: skip
 _HAVE_VALUES = frozenset({
     "acctg-freq", "batch", "bb", "bbf", "cluster-constraint", "comment", "container",
-    "container-id", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "deadline", "delay-boot",
-    "export", "export-file", "extra", "gid", "gpu-bind", "gpu-freq", "gpus-per-node",
+    "container-id", "container-type", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "deadline",
+    "delay-boot", "export", "export-file", "extra", "gid", "gpu-bind", "gpu-freq", "gpus-per-node",
     "gpus-per-socket", "gpus-per-task", "gres", "gres-flags", "hint", "kill-on-invalid-dep",
     "mail-type", "mail-user", "mcs-label", "mem", "mem-bind", "mem-per-cpu", "mem-per-gpu",
     "mincpus", "network", "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node",
@@ -71,6 +74,15 @@ class Arguments(NamedTuple):
 
 def read_arguments(words: Sequence[str]) -> Arguments:
     """Read sbatch's arguments. Raises HetError for an option that it does not have."""
+    return _read(words, in_script=False)
+
+
+def of_plugins(options: Iterable[str]) -> list[str]:
+    """Those that are not sbatch's own."""
+    return sorted(set(options) - _KNOWN - {HET_JOB})
+
+
+def _read(words: Sequence[str], *, in_script: bool) -> Arguments:
     options: dict[str, str] = {}
     left = list(words[:MAX_WORDS])
     while left and (left[0] == ":" or (left[0].startswith("-") and left[0] != "-")):
@@ -80,7 +92,8 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         if word == ":":
             options[HET_JOB] = ""
             continue
-        name, value = _long(word, left) if word.startswith("--") else _short(word, left)
+        read = _long(word, left, in_script) if word.startswith("--") else _short(word, left)
+        name, value = read
         options[name] = value
     return Arguments(options, tuple(left))
 
@@ -91,7 +104,8 @@ def read_script_options(text: str) -> dict[str, str]:
     for number, line in enumerate(text[:MAX_SCRIPT].splitlines(), 1):
         if line.startswith(_MAGIC):
             try:
-                read = read_arguments(shlex.split(line[len(_MAGIC) :], comments=True))
+                words = shlex.split(line[len(_MAGIC) :], comments=True)
+                read = _read(words, in_script=True)
             except ValueError as error:
                 raise HetError(f"line {number}: {error}", "see sbatch's manual") from error
             except HetError as error:
@@ -109,26 +123,52 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[key] for key, name in _ENVIRONMENT.items() if key in environment}
 
 
-def _long(word: str, left: list[str]) -> tuple[str, str]:
+def _long(word: str, left: list[str], in_script: bool) -> tuple[str, str]:
     written, equals, value = word[2:].partition("=")
     name = _named(written)
     if name in _FLAGS:
         return name, ""
     if equals or name in _MAY_HAVE_VALUES:
         return name, value
-    return name, _next(word, left)
+    return name, _next(word, left) if name in _KNOWN else _of_plugin(name, left, in_script)
 
 
 def _named(written: str) -> str:
-    """The option that is meant: by its name, or by what only it begins with."""
+    """The option that is meant: by its name, or by what only it begins with; or a plugin's."""
     if written in _KNOWN:
         return written
-    begun = [name for name in _KNOWN if written and name.startswith(written)]
+    begun = sorted(name for name in _KNOWN if written and name.startswith(written))
     if len(begun) == 1:
         return begun[0]
-    near = begun[:3] or get_close_matches(written[:40], sorted(_KNOWN), n=1)
-    hint = f"did you mean --{' or --'.join(sorted(near))}?" if near else "see sbatch --help"
+    near = begun[:3] or [name for name in sorted(_KNOWN) if _one_slip(written, name)]
+    if written and not near:
+        return written
+    hint = f"did you mean --{' or --'.join(near)}?" if near else "see sbatch --help"
     raise HetError(f"sbatch has no option --{written[:40]}", hint)
+
+
+def _of_plugin(name: str, left: list[str], in_script: bool) -> str:
+    """The value of an option that is not sbatch's own, and has no `=`: does it take one?"""
+    if not left or left[0].startswith("-"):
+        return ""
+    if in_script:  # there is no other word that it could be
+        return left.pop(0)
+    near = get_close_matches(name[:40], sorted(_KNOWN), n=1)
+    raise HetError(
+        f"sbatch has no option --{name[:40]} of its own",
+        (f"did you mean --{near[0]}? " if near else "")
+        + f"If it is a plugin's, write --{name[:40]}=VALUE, or put it ahead of another option",
+    )
+
+
+def _one_slip(written: str, name: str) -> bool:
+    """Whether one letter is wrong, too many or missing, or two that stand together are swapped."""
+    same = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(written, name, strict=False))
+    )
+    mine, right = written[same:], name[same:]
+    swapped = mine[1::-1] + mine[2:]
+    return right in {mine[1:], swapped} or right[1:] in {mine, mine[1:]}
 
 
 def _short(word: str, left: list[str]) -> tuple[str, str]:

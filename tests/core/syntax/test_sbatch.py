@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.syntax.sbatch import read_arguments, read_environment, read_script_options
+from slurm_het.core.syntax.sbatch import (
+    of_plugins,
+    read_arguments,
+    read_environment,
+    read_script_options,
+)
 from slurm_het.errors import HetError
 
 
@@ -35,6 +40,10 @@ def test_arguments(words: str, options: dict[str, str], rest: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("words", "told"),
     [("--gpus-per", "did you mean --gpus-per-node or"), ("--tiem=5", "did you mean --time?"),
+     ("--container-entry job.sh", "If it is a plugin's, write --container-entry=VALUE"),
+     ("--memory 4G job.sh", "no option --memory of its own"), ("--=5", "no option --"),
+     ("--gpu-per-node=8", "did you mean --gpus-per-node?"),
+     ("--gress=gpu:1", "did you mean --gres?"), ("--tume=5", "did you mean --time?"),
      ("-N", "-N needs a value"), ("-y", "no option -y"), ("--nodes", "needs a value")],
 )  # fmt: skip
 def test_what_sbatch_does_not_know_is_told(words: str, told: str) -> None:
@@ -63,6 +72,33 @@ def test_the_lines_of_a_script_end_with_its_first_command() -> None:
         read_script_options("#!/bin/sh\n#SBATCH --gpuss=2\n")
     with pytest.raises(HetError, match="line 1: No closing quotation"):
         read_script_options("#SBATCH --comment='x\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "plugins"),
+    [
+        ("--container-image=nvcr.io\\#nvidia/pytorch:24.01-py3",
+         {"container-image": "nvcr.io#nvidia/pytorch:24.01-py3"}, ["container-image"]),
+        ("--environment=/capstor/my.toml -N2", {"environment": "/capstor/my.toml", "nodes": "2"},
+         ["environment"]),
+        ("--image docker:x/y:1 --module=gpu", {"image": "docker:x/y:1", "module": "gpu"},
+         ["image", "module"]),
+        ("--container-name=a --container-env=b", {"container-name": "a", "container-env": "b"},
+         ["container-env", "container-name"]),
+        ("--container-writable --qos=a", {"container-writable": "", "qos": "a"},
+         ["container-writable"]),
+        ("--oom-kill-step=1 --container-type=x --spread-segments --resv-ports",
+         {"oom-kill-step": "1", "container-type": "x", "spread-segments": "", "resv-ports": ""},
+         []),
+    ],
+)  # fmt: skip
+def test_options_of_plugins_are_told_from_sbatchs(
+    line: str, options: dict[str, str], plugins: list[str]
+) -> None:
+    assert read_script_options(f"#!/bin/sh\n#SBATCH {line}\n") == options
+    assert of_plugins({**options, "hetjob": ""}) == plugins
+    if "--image " not in line and "#" not in line:  # a script could be the next word
+        assert read_arguments([*line.split(), "--", "job.sh"]) == (options, ("job.sh",))
 
 
 def test_the_environment() -> None:

@@ -110,7 +110,20 @@ def test_time_limits(text: str, minutes: str) -> None:
     assert message_of(submission(f"-t {text}"))["time_limit"] == minutes
 
 
-@pytest.mark.parametrize("words", ["-t soon", "--mem=lots", "-N many", "-c x", "-a abc", "-b soon"])
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [("4", 4, 4), ("2-4", 2, 4), ("2k", 2048, 2048), ("8,2,4", 2, 8), ("1-3,5", 1, 5),
+     ("1-4:2", 1, 3), ("2-8:2", 2, 8)],
+)  # fmt: skip
+def test_numbers_of_nodes(text: str, least: int, most: int) -> None:
+    sent = message_of(submission(f"-N {text}"))
+    assert (sent["min_nodes"], sent["max_nodes"]) == (str(least), str(most))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["-N 2,", "-N 2-", "-N -2", "-t soon", "--mem=lots", "-N many", "-c x", "-a abc", "-b soon"],
+)
 def test_what_sbatch_would_refuse_is_told(words: str) -> None:
     with pytest.raises(HetError):
         tried(f"--gres=gpu:1 {words}")
