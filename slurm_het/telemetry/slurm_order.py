@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from slurm_het.core.cluster.ailing import SlurmPlace
@@ -23,9 +24,8 @@ log = logging.getLogger("het-exporter")
 COMMAND = "slurmd -G"
 SECONDS = 10.0
 AGAIN_SECONDS, RETRY_SECONDS = 600.0, 60.0
-FETCHED = Path(
-    "/run/slurm/conf/slurm.conf"
-)  # where slurmd without a configuration of its own has it
+FETCHED = Path("/run/slurm/conf/slurm.conf")
+"""Where slurmd without a configuration of its own has it."""
 _SHARING = {"shard", "mps"}  # they have the files of those that they are shares of
 _LINE = re.compile(r"\bGres Name=(\S+) Type=.* Count=(\d{1,6}) .*\bFile=(\S+)")
 Files = frozenset[str]
@@ -80,6 +80,9 @@ class SlurmOrder:
             env=given | os.environ | {"PATH": path, "LC_ALL": "C"},
         )  # fmt: skip
         text, whole = output_of_child(child, time.monotonic() + SECONDS)
+        if whole:  # it is about to end by itself
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(1.0)
         kill(child)
         try:
             status = child.wait(1.0)
