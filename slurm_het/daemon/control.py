@@ -99,7 +99,6 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""
-        self._names.shutdown(wait=False, cancel_futures=True)
         if self._server:
             self._server.close()
             if not self.lost():

@@ -64,8 +64,14 @@ class OnceMore:
         """Whether an awaited job is gone since the last look."""
         jobs = [job for job in prepared.snapshot.jobs if not job.finished]
         awaited = Awaited.by(job for job in jobs if is_gated(job, prepared.policy))
+        # Of an array that is waited for as a whole the last task counts.
         here = {job.id for job in jobs}
-        gone = {id: job for id, job in self._awaited.items() if id not in here and job in awaited}
+        here |= awaited.whole.intersection(job.array_job_id for job in jobs)
+        gone = {
+            id: job
+            for id, job in self._awaited.items()
+            if here.isdisjoint((id, job.array_job_id)) and job in awaited
+        }
         self._over = {id: known for id, known in self._over.items() if known[0] in awaited}
         self._over |= {id: (job, self.ticks()) for id, job in gone.items()}
         self._awaited = {job.id: job for job in jobs if job in awaited}

@@ -160,7 +160,10 @@ class Sides:
                 last = {job.key: known.get((job.key, job.submit_time)) for job in jobs}
                 ours = [job for job in jobs if where_planned(job, last[job.key])]
                 await self.check_lead()
-                await asyncio.gather(*(self._free(as_submitted(job, policy)) for job in ours))
+                moves = (self._free(as_submitted(job, policy)) for job in ours)
+                done = await asyncio.gather(*moves, return_exceptions=True)
+                for failed in filter(None, done):
+                    raise failed
         except SlurmError as error:  # in the next cycle
             log.error("not looked for jobs that are pinned in other partitions: %s", error.message)
         else:

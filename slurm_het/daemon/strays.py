@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
@@ -13,6 +15,7 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.outdated import brought_up_to_date
 from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
+from slurm_het.core.jobs.pools import whats_there
 from slurm_het.core.jobs.reading import Handover, suits_anew
 from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
 from slurm_het.core.jobs.task_pools import is_gated
@@ -31,6 +34,8 @@ from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.intake")
 MAX_AT_ONCE = MOST_STRAYS
+MOST_TRIES = 3
+"""So often in a row an update may fail for which slurmctld was not just too busy."""
 
 
 def _starts_never(job: Job) -> bool:
@@ -60,7 +65,8 @@ class Strays:
         self.pools = frozenset(pool.partition for pool in policy.pools)
         self._kept: dict[str, tuple[str, str]] = {}
         self._left: dict[str, Pin] = {}  # of those that slurmctld had no time for
-        self._asked: dict[int, tuple[str, ...]] = {}  # what those ask for that are not adopted
+        self._asked: dict[int, tuple[str, ...]] = {}  # by those not adopted, and what was there
+        self._failed = Counter[int]()
 
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
@@ -83,6 +89,8 @@ class Strays:
             fields["Features"] = handover.features
         left = replace(job, features=fields.get("Features", job.features))
         fields["AdminComment"] = handed_over(left, why)
+        if (own := with_users_limit(job)) is not job:
+            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
         # Not by its key: for the rest of an array that would be the tasks that are pinned, too.
@@ -163,6 +171,8 @@ class Strays:
         """Through the intake where it is to lose its pin, or has priority 0 for what it could not
         meet: Slurm restores that then. Features alone Slurm refuses once it has started."""
         fields, detour = {"Features": self._own(job)}, return_fields(self.policy, pin)
+        if (own := with_users_limit(job)) is not job:
+            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
         try:
             if pin or (job.reason == "BadConstraints" and not job.req_nodes):
                 await self.slurm.update_job(job.key, detour)
@@ -201,26 +211,34 @@ class Strays:
         await asyncio.gather(*(self._adopt_one(job, facts) for job in strays[:MAX_AT_ONCE]))
 
     def _adopt_again(self, observed: Observed) -> None:
-        """Whose record says something else since he was not adopted is looked at once more."""
+        """Whose record says something else since he was not adopted, or beside other nodes, is
+        looked at once more."""
         known, self._asked = self._asked, {}
+        there = whats_there(observed.inventory, self.policy) if known else ""
         for job in observed.snapshot.jobs if known else ():
-            if job.id in known and known[job.id] != _asks(job):
+            if job.id in known and known[job.id] != (there, *_asks(job)):
                 self.memory.not_adopted.discard(job.id)
             elif job.id in known:
                 self._asked[job.id] = known[job.id]
 
     async def _adopt_one(self, job: Job, facts: ClusterFacts) -> None:
         try:
-            fields = brought_up_to_date(job, self.policy, facts.inventory)
+            suits_of = partial(suits_anew, facts=facts)
+            fields = brought_up_to_date(job, self.policy, facts.inventory, suits_of)
             if fields is None:
                 anew = Anew(job, await self.slurm.batch_script(job.id))
-                known, suits = self.trials.known, suits_anew(job, facts)
+                known, suits = self.trials.known, suits_of(job)
                 fields = adoption(anew, self.policy, facts.inventory, known, suits)
             # Not by its id: of an array that is all its tasks, those that run too.
             await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
         except HetError as error:
+            self._failed[job.id] += 1
+            if isinstance(error, SlurmError) and self._failed[job.id] < MOST_TRIES:
+                return  # slurmctld may just have been slow
             log.warning("job %d is not adopted: %s", job.id, error.message)
             self.memory.not_adopted.add(job.id)
-            self._asked[job.id] = _asks(job)
+            there = whats_there(facts.inventory, self.policy)
+            self._asked[job.id] = (there, *_asks(job))
+        self._failed.pop(job.id, None)

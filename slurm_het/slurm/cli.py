@@ -111,7 +111,7 @@ class CliSlurm:
         _refuse_nothing("partition", records_of_partitions, hidden)
         if version.hides_cloud and not hidden:
             conf = await self._conf()
-            records, unseen = self._cloud.beside(records, records_of_partitions, conf)
+            records, unseen = self._cloud.beside(records, future, records_of_partitions, conf)
         networks = await self._networks.read(p.topology for p in records_of_partitions)
         if version.needs_network:
             records = without_network(records, networks[""])
@@ -170,7 +170,8 @@ class CliSlurm:
         the whole of their time, and a cycle for minutes.
         """
         self.jobs.doubt(key)
-        fields = with_tasks(key, fields, self._counted, await self.version())
+        version = self._version or await self.version()  # no look-up for each update
+        fields = with_tasks(key, fields, self._counted, version)
         cluster: tuple[str, ...] = ()
         if int(key.partition("_")[0]) >= FEDERATED:  # else it counts the siblings' copies, too
             cluster = "-M", (await self._conf()).get("ClusterName", "")

@@ -340,11 +340,12 @@ class JobReader:
         try:
             return await self._listed(given, *arguments)
         except SlurmError as error:
-            if isinstance(error, TooSlowError) or NO_TIME in error.message:
+            if env and (isinstance(error, TooSlowError) or NO_TIME in error.message):
                 self._no_list_until = time.monotonic() + NO_LIST_SECONDS
                 why = "its list of jobs takes too long, as with thousands of nodes in --exclude"
                 raise NotUnderstoodError(why) from error
-            if isinstance(error, TooMuchError) or any(t in error.message for t in _NO_SUCH):
+            too_much = env and isinstance(error, TooMuchError)
+            if too_much or any(text in error.message for text in _NO_SUCH):
                 raise NotUnderstoodError(error.message) from error
             raise
 

@@ -10,11 +10,12 @@ import pytest
 
 from slurm_het.core.capacity import UNKNOWN
 from slurm_het.core.cluster.capacity import capacity_of
-from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.model import Snapshot
+from slurm_het.core.cluster.inventory import is_usable, take_inventory
+from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.cloud_nodes import CloudNodes
 from slurm_het.slurm.jobs import parse_jobs
 from tests.support.few_answers import ANSWERS, programs
 from tests.support.world import policy
@@ -38,6 +39,26 @@ def test_a_slurm_without_any_or_with_half_of_them_is_not_believed(
     programs(tmp_path, ANSWERS | {what: ANSWERS[what][:left]})
     with pytest.raises(SlurmError, match=said.format(what)):
         asyncio.run(CliSlurm(SlurmSettings(bin_dir=tmp_path)).snapshot())
+
+
+@pytest.mark.parametrize(
+    ("before", "usable"),
+    [
+        ("MIXED+CLOUD", True),
+        ("IDLE+CLOUD+DRAIN", False),
+        ("IDLE+CLOUD+DRAIN+POWER_DOWN", True),  # by `scontrol update state=POWER_DOWN_ASAP`
+        ("DOWN+CLOUD", False),
+        ("IDLE+CLOUD+NOT_RESPONDING+POWERING_UP", False),  # it did not come up in time
+    ],
+)
+def test_who_sleeps_unseen_is_used_where_slurm_would_wake_it(before: str, *, usable: bool) -> None:
+    cloud, conf = CloudNodes(), {"SuspendProgram": "/usr/bin/suspend"}
+    node, to_come = NodeRecord("c1", before, "gpu:a100:8", 8), NodeRecord("f1", "FUTURE", "", 8)
+    there = (Partition("cloud", nodes="c1,f1"),)
+    assert cloud.beside([node], [to_come], there, conf) == ((node,), frozenset())
+    (asleep,), unseen = cloud.beside([], [to_come], there, conf)
+    assert is_usable(asleep.state, reservation_known=True) == usable
+    assert not unseen, "what is to come is not asleep"
 
 
 def test_nodes_that_slurm_does_not_show_while_they_sleep(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ class Excesses:
     steady_seconds: float
     base_mib: Mapping[str, int] = field(default_factory=dict)
     _rises: dict[tuple[str, int], _Rise] = field(default_factory=dict)
+    _asked: set[tuple[str, int]] = field(default_factory=set)
 
     def see(
         self, node: Node, samples: Sequence[Sample], taken: float, recorded: float
@@ -144,6 +145,7 @@ class Excesses:
         """What counts by samples `taken` then, on a node that Slurm `recorded` so at its time."""
         lag = max((sample.lag for sample in samples), default=0.0)
         seen = _Seen(taken, recorded, self.steady_seconds + lag)
+        self._asked.clear()
         placed = devices_of(samples, node)
         rows = [self._measured(sample, device, seen) for sample, device in placed]
         if not placed:
@@ -152,6 +154,9 @@ class Excesses:
         elif len(placed) < len(node.devices):  # one of the others may be Slurm's, or none of them
             known = {id(sample) for sample, _ in placed}
             rows += [_unplaced(s) for s in samples if id(s) not in known and s.trouble]
+        # What was not measured now is not known to have lasted.
+        for key in [key for key in self._rises if key[0] == node.name and key not in self._asked]:
+            del self._rises[key]
         return tuple(rows)
 
     def forget(self, name: str) -> None:
@@ -197,6 +202,7 @@ class Excesses:
         return excess if excess > self.tolerance_gib else 0
 
     def _counting(self, key: tuple[str, int], excess: int, seen: _Seen) -> int:
+        self._asked.add(key)
         if not excess:
             self._rises.pop(key, None)
             return 0

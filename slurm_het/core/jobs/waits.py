@@ -25,23 +25,30 @@ partition again. When a reservation begins is read from that.
 AT_ONCE_SECONDS = 2
 """From a submission until Slurm finds the job eligible, if it has no begin time."""
 
-_NAMED = re.compile(r":(\d+)")  # afterok:7(unfulfilled),afterany:8_*(unfulfilled)
+_NAMED = re.compile(r":(\d+)(_\*)?")  # afterok:7(unfulfilled),afterany:8_*(unfulfilled)
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The jobs that others depend on: by id, or (`singleton`) by their user and name."""
+    """The jobs that others depend on: by id, or (`singleton`) by their user and name. Of the arrays
+    in `whole` everybody waits for all tasks."""
 
     ids: frozenset[int]
+    whole: frozenset[int]
     names: frozenset[tuple[str, str]]
 
     @classmethod
     def by(cls, waiting: Iterable[Job]) -> Self:
         """Those that one of these waits for, as Slurm still tells it."""
         dependent = [job for job in waiting if job.dependency]
-        ids = (int(number) for job in dependent for number in _NAMED.findall(job.dependency))
+        each, whole = set[int](), set[int]()
+        for job in dependent:
+            by_task = "aftercorr" in job.dependency
+            for number, all_tasks in _NAMED.findall(job.dependency):
+                (whole if all_tasks and not by_task else each).add(int(number))
         alone = (job for job in dependent if "singleton" in job.dependency)
-        return cls(frozenset(ids), frozenset((job.user, job.name) for job in alone))
+        names = frozenset((job.user, job.name) for job in alone)
+        return cls(frozenset(each | whole), frozenset(whole - each), names)
 
     def __contains__(self, job: Job) -> bool:
         named = job.id in self.ids or job.array_job_id in self.ids

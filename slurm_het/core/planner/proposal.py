@@ -14,14 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, KnownNodes, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.outdated import Outdated
 from slurm_het.core.jobs.paces import Paces
+from slurm_het.core.jobs.reading import suits_anew
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
@@ -231,7 +234,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     )
     queue = queue.without(memory.passing.keys())
     waiting, queue = queue.tasks, give_up(queue, memory.pins.returned)
-    strays = _strays(observed, queue, memory)
+    strays, outdated = _strays(observed, queue, memory)
     pins = tuple(memory.pins.pins.values())
     released = at_hand(pins, snapshot, inventory)
     room = room_beside(inventory, released)
@@ -239,7 +242,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     back = memory.pins.returned
     due = Doubts(waiting, back, snapshot.jobs, ticks, memory.pins.retry_seconds).last(due)
     due = memory.leaf_waits.over(due, pins, ticks, room)
-    tasks = tuple(task for task in due if task.job_id not in strays)
+    tasks = _before(due, strays, outdated)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
     at_limit = limited(tasks, within.held)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
@@ -282,18 +285,32 @@ def _within_limits(
     return within._replace(tasks=tasks, held=held | within.held)
 
 
-def _strays(observed: Observed, queue: TaskPools, memory: Memory) -> frozenset[int]:
-    """Those that are to be classified before they are planned, and of those whose constraint of
-    ours is outdated so many of the first as there is time for: the rest are planned by it."""
+def _before(
+    due: tuple[Task, ...], strays: frozenset[int], outdated: frozenset[int]
+) -> tuple[Task, ...]:
+    """Those of the due that are no strays, up to the first who is about to get the constraint of
+    today: nobody goes before him."""
+    above = takewhile(lambda task: task.job_id not in outdated, due)
+    return tuple(task for task in above if task.job_id not in strays)
+
+
+def _strays(
+    observed: Observed, queue: TaskPools, memory: Memory
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Those that are to be classified before they are planned, and among them those whose
+    constraint of ours is outdated: so many of the first as there is time for."""
     policy = observed.policy
     gated = [job for job in observed.snapshot.jobs if is_gated(job, policy)]
     memory.not_adopted &= {job.id for job in gated}
-    able = [j for j in gated if j.key not in queue.handovers and j.id not in memory.not_adopted]
+    out = queue.handovers.keys() | memory.passing.keys()
+    able = [j for j in gated if j.key not in out and j.id not in memory.not_adopted]
     first = {j.id for j in able if MARK not in j.admin_comment or j.id in queue.changed}
-    here = [job for job in able if job.key not in memory.passing]
+    facts = ClusterFacts.of(observed.snapshot, observed.inventory, policy)
+    suits_of = partial(suits_anew, facts=facts)
     most = 0 if observed.snapshot.unseen else max(0, MOST_STRAYS - len(first))
-    outdated = memory.outdated.first(here, observed.inventory, policy, most)
-    return frozenset(first.union(job.id for job in outdated))
+    older = memory.outdated.first(able, observed.inventory, policy, most, suits_of)
+    outdated = frozenset(job.id for job in older)
+    return outdated.union(first), outdated
 
 
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:

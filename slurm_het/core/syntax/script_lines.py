@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 MAX_LINES = 2000
@@ -48,23 +49,15 @@ def own_lines(text: str) -> list[OwnLine]:
     Left out is the text of a heredoc that is only shown, that is submitted as another job, or
     written to a file that this script does not run; and what Python only tries to import.
     """
-    lines = list(_joined(text))
+    numbered = list(_joined(text))
+    lines = [line for _, line in numbered]
+    heredocs = _heredocs(lines)
+    left_out = _not_run(lines, heredocs) | _tried_imports(lines)
+    tried = _conditional(lines, [body for _, body in heredocs])
     found: dict[tuple[str, bool], int] = {}  # a line that came before says nothing new
-    depth = 0
-    skipped = _not_run(lines)
-    tried_imports = _tried_imports([line for _, line in lines])
-    for at, (number, line) in enumerate(lines):
-        if at in skipped:
-            continue
-        stripped = line.strip()
-        # A condition of Python's ends with a colon, one of csh's on one line has no `then`.
-        shell = not stripped.endswith(":") and not (
-            stripped.startswith(("if (", "if(")) and not stripped.endswith("then")
-        )
-        inside = depth + (len(_OPENS.findall(stripped)) if shell else 0)
-        if at not in tried_imports and stripped:
-            found.setdefault((stripped, inside > 0), number)
-        depth = max(0, inside - len(_CLOSES.findall(stripped)))
+    for at, (number, line) in enumerate(numbered):
+        if at not in left_out and (stripped := line.strip()):
+            found.setdefault((stripped, tried[at]), number)
     return [OwnLine(number, line, tried) for (line, tried), number in found.items()]
 
 
@@ -86,14 +79,13 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
         yield first, begun
 
 
-def _not_run(lines: list[tuple[int, str]]) -> set[int]:
-    """Where the lines stand that this script only shows, submits, or writes and does not run."""
-    last = {line.strip(): at for at, (_, line) in enumerate(lines)}
-    written: list[tuple[str, range]] = []
-    skipped: set[int] = set()
+def _heredocs(lines: list[str]) -> list[tuple[str, range]]:
+    """The lines that begin them, and where their text stands."""
+    last = {line.strip(): at for at, line in enumerate(lines)}
+    found: list[tuple[str, range]] = []
     at = 0
     while at < len(lines):
-        line = lines[at][1]
+        line = lines[at]
         begun = at + 1
         at = begun
         match = (
@@ -101,9 +93,36 @@ def _not_run(lines: list[tuple[int, str]]) -> set[int]:
         )
         if not match or last.get(match[1], 0) < begun:
             continue
-        while lines[at][1].strip() != match[1]:
+        while lines[at].strip() != match[1]:
             at += 1
-        body = range(begun, at)
+        found.append((line, range(begun, at)))
+    return found
+
+
+def _conditional(lines: list[str], heredocs: list[range]) -> list[bool]:
+    """Of each line, whether it is run only under a condition: from an `if` to its own `fi`. What
+    nothing closes is none of the shell's. The text of a heredoc closes nothing outside of it."""
+    inside = {at for body in heredocs for at in body}
+    changes = [0] * (len(lines) + 1)
+    for block in ([at for at in range(len(lines)) if at not in inside], *heredocs):
+        opened: list[int] = []
+        for at in block:
+            stripped = lines[at].strip()
+            # A condition of Python's ends with a colon, one of csh's on one line has no `then`.
+            of_csh = stripped.startswith(("if (", "if(")) and not stripped.endswith("then")
+            if not stripped.endswith(":") and not of_csh:
+                opened += [at] * len(_OPENS.findall(stripped))
+            for _ in _CLOSES.findall(stripped)[: len(opened)]:
+                changes[opened.pop()] += 1
+                changes[at + 1] -= 1
+    return [depth > 0 for depth in accumulate(changes[:-1])]
+
+
+def _not_run(lines: list[str], heredocs: list[tuple[str, range]]) -> set[int]:
+    """Where the lines stand that this script only shows, submits, or writes and does not run."""
+    written: list[tuple[str, range]] = []
+    skipped: set[int] = set()
+    for line, body in heredocs:
         if _SUBMITS.match(line):
             skipped.update(body)
         elif _SHOWS.match(line) and not _PIPED.search(line):
@@ -113,7 +132,7 @@ def _not_run(lines: list[tuple[int, str]]) -> set[int]:
             skipped.update(body)
             if file:
                 written.append((file[1], body))
-    own = [line for n, (_, line) in enumerate(lines) if n not in skipped] if written else []
+    own = [line for at, line in enumerate(lines) if at not in skipped] if written else []
     plain = _DECORATION.sub("", "\n".join(own)).split("\n")
     for name, body in written:
         if _is_run(name, plain):

@@ -168,6 +168,13 @@ def test_a_job_that_has_just_started_or_ended_is_no_stranger() -> None:
     assert not excesses.see(a_node(), (sample(30),), 7.0, 6.5)[0].excess_gib, "it has ended"
 
 
+def test_what_was_not_measured_for_a_while_has_not_lasted() -> None:
+    excesses = Excesses(4, 3.0)
+    excesses.see(a_node(), (sample(30),), 0.0, 0.0)
+    excesses.see(a_node(), (), 5.0, 4.5)
+    assert not excesses.see(a_node(), (sample(30),), 10.0, 9.5)[0].excess_gib
+
+
 def test_a_spike_does_not_count() -> None:
     excesses, node = Excesses(4, 3.0), a_node()
     for taken, used in ((0.0, 30), (2.0, 1), (4.0, 30), (6.0, 30)):

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.jobs.admission import Admitted, admit_record, fitting
+from slurm_het.core.jobs.admission import Admitted, admit, admit_record, fitting
 from slurm_het.core.jobs.asked import Anew, adoption, asked_anew
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.outdated import Outdated, brought_up_to_date
+from slurm_het.core.jobs.pools import Suits
+from slurm_het.core.jobs.request import from_record
 from slurm_het.core.model import Job, NodeRecord
 from tests.support.world import gated, inventory, policy, snapshot
 
@@ -153,3 +155,21 @@ def test_it_is_the_same_word_for_the_same_nodes_in_any_order() -> None:
     shot = snapshot()
     turned = take_inventory(replace(shot, nodes=shot.nodes[::-1]), policy())
     assert found([admitted(there=turned)], inventory()) == []
+
+
+def test_who_was_given_the_pools_of_the_other_scenario_keeps_them() -> None:
+    """None of its own can hold it; another vendor's nodes have changed."""
+
+    def other(node: NodeRecord) -> NodeRecord:
+        return replace(node, features=node.features | {"x"}) if "amd1" in node.name else node
+
+    suits = Suits(lambda partition, _types: partition.startswith("train"))
+    job = gated(1, tres_per_node="gpu:4")
+    made = admit(from_record(job, f"{CUDA}vllm serve m\n"), policy(), inventory(), suits)
+    assert isinstance(made, Admitted)
+    assert [pool.partition for pool in made.pools] == ["train-nv"]
+    fields = made.fields
+    job = replace(job, admin_comment=fields["admin_comment"], features=fields["features"])
+    there = after(other)
+    assert Outdated().first([job], there, policy(), 50) == [job], "were that not known"
+    assert Outdated().first([job], there, policy(), 50, lambda _: suits) == []

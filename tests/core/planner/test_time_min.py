@@ -13,6 +13,7 @@ from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
+from slurm_het.core.planner.switch import out_of_the_gate
 from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.policy import Limits
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -197,3 +198,15 @@ def test_who_is_in_the_gate_again_has_his_users_limit(now: int, then: str) -> No
     update = released(look(hetd(), *SHORTENED, again))["8"]
     own = "600" if then else str(now)
     assert f"60 of {own}" in update.get("AdminComment", mark)
+
+
+def test_who_leaves_plan_after_a_shorter_release_has_all_of_his_limit_again() -> None:
+    job = asks(2, 4, 600, 30)
+    sent = released(look(hetd(), *HALF_AN_HOUR, asks(1, 8, 600), job))["2"]
+    assert sent["TimeLimit"] == "60"
+    pinned = replace(
+        job, partition=sent["Partition"], req_nodes=sent["ReqNodeList"], time_limit_minutes=60,
+        admin_comment=sent["AdminComment"],
+    )  # fmt: skip
+    (move,) = out_of_the_gate(snapshot(pinned), policy(), frozenset({"train-nv"}))
+    assert move.updates[-1]["TimeLimit"] == "600"
