@@ -264,7 +264,8 @@ def test_host_limits_count(cluster: Cluster) -> None:
 
 def test_partition_limits_are_respected(cluster: Cluster) -> None:
     """A pool that a job may not use is no choice: AllowGroups, MaxTime."""
-    cluster.ok("scontrol", "update", "PartitionName=train-nv", "AllowGroups=daemon")
+    for pool in ("train-nv", "infer-nv"):
+        cluster.ok("scontrol", "update", f"PartitionName={pool}", "AllowGroups=daemon")
     cluster.ok("scontrol", "update", "PartitionName=train-dcu", "MaxTime=10")
     try:
         key = cluster.sbatch("--gres=gpu:1", script="module load cuda", user="nobody")
@@ -280,6 +281,7 @@ def test_partition_limits_are_respected(cluster: Cluster) -> None:
         assert "AllowGroups=daemon" in view
         assert "MaxTime=10" in view
     finally:
-        cluster.ok("scontrol", "update", "PartitionName=train-nv", "AllowGroups=ALL")
+        for pool in ("train-nv", "infer-nv"):
+            cluster.ok("scontrol", "update", f"PartitionName={pool}", "AllowGroups=ALL")
         cluster.ok("scontrol", "update", "PartitionName=train-dcu", "MaxTime=UNLIMITED")
     cluster.wait_started(key)

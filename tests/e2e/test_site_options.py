@@ -127,7 +127,7 @@ def test_where_what_a_job_prefers_is_taken_it_starts_elsewhere(cluster: Cluster)
 def test_slurm_finds_the_local_disk_that_a_job_asks_for(cluster: Cluster) -> None:
     cluster.clear()
     cluster.wait("h1 is back", lambda: cluster.ok("sinfo", "-hnh1", "-o%T").strip() == "idle")
-    for asks in ("--tmp=1T", "--sockets-per-node=2", "--cores-per-socket=32"):
+    for asks in ("--tmp=1T", "--sockets-per-node=4", "--cores-per-socket=32"):
         for options in ((asks,), (asks, "-paccel")):
             with pytest.raises(AssertionError, match="node configuration is not available"):
                 cluster.sbatch("--gres=gpu:1", "-t5", *options, script=SCRIPT)
