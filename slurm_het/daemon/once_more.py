@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable
 
 from slurm_het.core.cluster.inventory import devices_lost
-from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.jobs.waits import Awaited
+from slurm_het.core.jobs.task_pools import awaited_in
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.syntax import hostlist
@@ -63,7 +62,7 @@ class OnceMore:
     def _see_who_is_awaited(self, prepared: Prepared) -> bool:
         """Whether an awaited job is gone since the last look."""
         jobs = [job for job in prepared.snapshot.jobs if not job.finished]
-        awaited = Awaited.by(job for job in jobs if is_gated(job, prepared.policy))
+        awaited = awaited_in(prepared.snapshot, prepared.policy)
         # Of an array that is waited for as a whole the last task counts.
         here = {job.id for job in jobs}
         here |= awaited.whole.intersection(job.array_job_id for job in jobs)

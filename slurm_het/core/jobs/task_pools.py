@@ -12,7 +12,7 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import HANDED_OVER, mark_of_sent
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.readings import Readings
-from slurm_het.core.jobs.waits import is_yet_to_begin
+from slurm_het.core.jobs.waits import Awaited, is_yet_to_begin
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
@@ -53,6 +53,12 @@ class TaskPools:
     def sizes(self) -> dict[Scenario, int]:
         """How many tasks each task pool has."""
         return {s: len(self.pool(s)) for s in SCENARIOS}
+
+
+def awaited_in(snapshot: Snapshot, policy: Policy) -> Awaited:
+    """Whom the gated jobs depend on."""
+    gated = (job for job in snapshot.jobs if is_gated(job, policy))
+    return snapshot.once("awaited", lambda: Awaited.by(gated), policy.intake_partition)
 
 
 def is_gated(job: Job, policy: Policy) -> bool:

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slurm_het.core.cluster.preemptable import Rules
-from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.jobs.waits import Awaited
+from slurm_het.core.jobs.task_pools import awaited_in, is_gated
 from slurm_het.core.planner.proposal import Prepared
 
 COMPLETING_LEAST = 0.5
@@ -26,7 +25,7 @@ def next_change(prepared: Prepared) -> float | None:
 
 def _changes(prepared: Prepared) -> Iterator[float]:
     snapshot = prepared.snapshot
-    awaited = Awaited.by(job for job in snapshot.jobs if is_gated(job, prepared.policy))
+    awaited = awaited_in(snapshot, prepared.policy)
     for job in snapshot.jobs:
         if is_gated(job, prepared.policy):
             yield job.eligible_time
