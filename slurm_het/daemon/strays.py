@@ -14,7 +14,7 @@ from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.outdated import brought_up_to_date
-from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
+from slurm_het.core.jobs.pool_defaults import limit_given_back, time_limit_text
 from slurm_het.core.jobs.pools import whats_there
 from slurm_het.core.jobs.reading import Handover, suits_anew
 from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
@@ -89,8 +89,7 @@ class Strays:
             fields["Features"] = handover.features
         left = replace(job, features=fields.get("Features", job.features))
         fields["AdminComment"] = handed_over(left, why)
-        if (own := with_users_limit(job)) is not job:
-            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
+        fields |= limit_given_back(job)
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
         # Not by its key: for the rest of an array that would be the tasks that are pinned, too.
@@ -170,9 +169,8 @@ class Strays:
     async def _let_go(self, job: Job, pin: Pin | None) -> Outcome:
         """Through the intake where it is to lose its pin, or has priority 0 for what it could not
         meet: Slurm restores that then. Features alone Slurm refuses once it has started."""
-        fields, detour = {"Features": self._own(job)}, return_fields(self.policy, pin)
-        if (own := with_users_limit(job)) is not job:
-            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
+        fields = {"Features": self._own(job), **limit_given_back(job)}
+        detour = return_fields(self.policy, pin)
         try:
             if pin or (job.reason == "BadConstraints" and not job.req_nodes):
                 await self.slurm.update_job(job.key, detour)
@@ -190,9 +188,8 @@ class Strays:
 
     async def _unbind_one(self, job: Job) -> Outcome:
         """Through the intake, so that each update names another partition and guards itself."""
-        fields = {"Features": self._own(job) or job.partition, "Partition": job.partition}
-        if (own := with_users_limit(job)) is not job:
-            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
+        features = self._own(job) or job.partition
+        fields = {"Features": features, "Partition": job.partition, **limit_given_back(job)}
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
         except SlurmError as error:
@@ -207,6 +204,8 @@ class Strays:
         They are planned from the next snapshot on.
         """
         strays = [job for job in prepared.snapshot.jobs if job.id in prepared.strays]
+        if not strays:
+            return
         facts = ClusterFacts.of(prepared.snapshot, prepared.inventory, self.policy)
         await asyncio.gather(*(self._adopt_one(job, facts) for job in strays[:MAX_AT_ONCE]))
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slurm_het.children import kill_child
+from slurm_het.children import end_child
 from slurm_het.core.model import Job, Snapshot
 
 log = logging.getLogger("slurm_het.groups")
@@ -32,7 +32,6 @@ PATIENCE = 3.0
 """So long a snapshot waits for look-ups, where some user was never looked up; once for all that one
 process is asked. All others' groups come beside it, when they come."""
 HANGS_SECONDS = 10.0  # without another answer
-KILL_SECONDS = 1.0
 MOST_BYTES = 1 << 20  # of an answer
 COMMAND = (sys.executable, "-I", "-S", str(Path(__file__).with_name("group_lookup.py")))
 
@@ -110,7 +109,7 @@ class GroupReader:
             try:
                 await self._hear(process, left)
             finally:
-                await _end(process)
+                await end_child(process)
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
             log.info("the groups of %d users are not looked up: %s", len(left), _why(error))
         finally:
@@ -145,9 +144,3 @@ def _why(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return f"a look-up has not come back in {HANGS_SECONDS:g} s"
     return str(error) or type(error).__name__
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    kill_child(process)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), KILL_SECONDS)

@@ -30,9 +30,8 @@ from slurm_het.vendors import load_vendors
 PORT = 9788
 PROMETHEUS_CLIENT = "prometheus-client>=0.19"
 HANDLER_SECONDS = 10.0  # whoever asks and then says nothing keeps a thread so long
-HANDLERS = (
-    16  # who asks beyond these has the oldest connection closed: it says nothing, most likely
-)
+HANDLERS = 16
+"""Who asks beyond these has the oldest connection closed: it says nothing, most likely."""
 PATIENCE = 1  # a driver that is late once is no news; the host may be busy
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

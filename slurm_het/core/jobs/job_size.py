@@ -17,7 +17,7 @@ MAX_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class JobSize:
-    """How large a job is at least, by the hook's message; 0 is not told, and holds anywhere.
+    """How large a job is at least; 0 is not told, and holds anywhere.
 
     `cpus` is the least in all, the others of CPUs and memory (MiB) are of a node, a CPU, a device.
     """

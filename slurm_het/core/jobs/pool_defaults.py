@@ -141,6 +141,13 @@ def with_users_limit(job: Job) -> Job:
     return replace(job, time_limit_minutes=number_of(own, 0) or None)
 
 
+def limit_given_back(job: Job) -> dict[str, str]:
+    """The field of an update by which such a job has its user's time limit again; none where it has
+    it, or another one that somebody has set since."""
+    own = with_users_limit(job)
+    return {} if own is job else {"TimeLimit": time_limit_text(own.time_limit_minutes)}
+
+
 def keeping_limit(job: Job, comment: str, given: int | None) -> str:
     """The comment with which a gated job is released with that time limit, in place of this one;
     '' if it is to stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2s
 from typing import NamedTuple
 
@@ -96,9 +97,14 @@ def fitting_pools(
 def whats_there(inventory: Inventory, policy: Policy) -> str:
     """What stands for the nodes and pools that a job is admitted for: another where these are
     others in anything that decides where it may go."""
-    pools = [(p.partition, p.scenario, *sorted(p.vendors)) for p in policy.pools]
-    text = repr((inventory.makes, pools)).encode(errors="replace")
-    return blake2s(text, digest_size=3).hexdigest()
+    pools = tuple((p.partition, p.scenario, *sorted(p.vendors)) for p in policy.pools)
+    return _digest(inventory.makes, pools)
+
+
+@lru_cache(maxsize=8)
+def _digest(*told: tuple[object, ...]) -> str:
+    """Kept, for each submission asks for that of the same nodes."""
+    return blake2s(repr(told).encode(errors="replace"), digest_size=3).hexdigest()
 
 
 class UsablePools(NamedTuple):

@@ -13,7 +13,7 @@ from slurm_het.core.jobs.admission import Admission, Admitted
 from slurm_het.core.jobs.asked import gres_as_submitted
 from slurm_het.core.jobs.layout import nodes_to_put_back
 from slurm_het.core.jobs.mark import MARK, Mark, decode_comment
-from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
+from slurm_het.core.jobs.pool_defaults import limit_given_back
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
@@ -103,7 +103,5 @@ def _as_written(job: Job, mark: Mark, policy: Policy) -> Iterator[dict[str, str]
         fields["ReqNodeList"] = ""
     if (features := original.get("features", "")) != job.features:
         fields["Features"] = features
-    if (own := with_users_limit(job)) is not job:
-        fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
-    fields |= gres_as_submitted(job, mark, policy)
+    fields |= limit_given_back(job) | gres_as_submitted(job, mark, policy)
     yield fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}
