@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import grp
-import pwd
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +12,10 @@ import click
 
 from slurm_het.cli.checks.hook import MAIN, is_hook
 from slurm_het.cli.checks.reading import conf_dir, text_of
-from slurm_het.cli.checks.site import slurm_user
 from slurm_het.cli.installing import CHAIN, UNIT, Rendered, install, read
 from slurm_het.cli.node_files import ask_nodes
 from slurm_het.cli.options import CONFIG
+from slurm_het.cli.systemd_unit import unit_of_site
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
@@ -26,7 +24,7 @@ from slurm_het.resources import data_dir
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.telemetry.exporter import PORT
-from slurm_het.templating import exporter_unit, gres_aliases, hook_config, systemd_unit
+from slurm_het.templating import exporter_unit, gres_aliases, hook_config
 from slurm_het.vendors import load_vendors
 
 UNITS = Path("/etc/systemd/system")
@@ -81,7 +79,6 @@ async def _render(settings: Config, user: str | None) -> tuple[list[Rendered], P
     etc = conf_dir(settings.slurm, conf)
     vendors = load_vendors(settings.paths.vendors)
     prolog = conf.get("TaskProlog", "(null)")
-    user = user or slurm_user(conf)
     files = [
         *_hook(settings, etc),
         Rendered("gres.conf", gres_conf(kinds, vendors), etc / "gres.conf"),
@@ -89,21 +86,13 @@ async def _render(settings: Config, user: str | None) -> tuple[list[Rendered], P
             "task_prolog", task_prolog(kinds, vendors, constrained=constrained),
             Path(prolog) if prolog.startswith("/") else etc / "task_prolog", runs=True,
         ),
-        Rendered(UNIT, systemd_unit(settings, user, _group_of(user)), UNITS / UNIT),
+        Rendered(UNIT, unit_of_site(settings, conf, user), UNITS / UNIT),
         Rendered(
             "het-exporter.service", exporter_unit(f":{PORT}"),
             UNITS / "het-exporter.service", needed=False,  # it is for compute nodes
         ),
     ]  # fmt: skip
     return files, etc
-
-
-def _group_of(user: str) -> str:
-    """His group on this host; where he is not known here, the one that is called as he is."""
-    try:
-        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
-    except KeyError:
-        return user
 
 
 def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:

@@ -82,6 +82,9 @@ def test_a_site_of_its_own_is_planned(box: Sandbox, tmp_path: Path) -> None:
     assert differs.returncode == 1
     assert "missing: /etc/systemd/system/hetd.service" in differs.stdout
     assert "het_protocol.lua" not in differs.stdout
+    unit = (files / "hetd.service").read_text()
+    assert cluster.ok("slurm-het", "systemd-unit", "--config", str(box.config_path)) == unit
+    assert f"User={box.slurm_user}" in unit.splitlines()
 
     checked = box.run(["slurm-het", "status"])
     assert checked.returncode == 5, "a fresh installation is in shadow"

@@ -33,7 +33,7 @@ start_exporter() { # what the node's devices say of themselves; Prometheus may r
 
 start_hetd() {
     # step: the daemon
-    slurm-het systemd-unit --user slurm > /etc/systemd/system/hetd.service
+    slurm-het systemd-unit > /etc/systemd/system/hetd.service
     systemctl daemon-reload && systemctl enable --now hetd
     # end
 }
