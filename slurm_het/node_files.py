@@ -56,7 +56,7 @@ def alike(nodes: Iterable[tuple[str, str]], policy: Policy) -> list[NodesAlike]:
         by_gres.setdefault(text, []).append(name)
     kinds = []
     for text, names in by_gres.items():
-        host_list = hostlist.fold(names)
+        host_list = hostlist.fold_for_slurm(names)
         have = gres.parse(text)
         own = [one for one in have if one.name in policy.gres]
         shared = [one.count for one in own if policy.gres[one.name].shared]

@@ -49,7 +49,7 @@ def het_yaml(proposal: SiteProposal) -> str:
     return render(
         "site_het.yaml.j2",
         intake=proposal.intake,
-        pools=[(pool, hostlist.fold(pool.partition.nodes)) for pool in proposal.pools],
+        pools=[(pool, hostlist.fold_for_slurm(pool.partition.nodes)) for pool in proposal.pools],
         registered=proposal.registered,
         shared=proposal.shares,
         aliases=proposal.aliases,
@@ -76,9 +76,10 @@ def conf_lines(
     partitions = [proposal.intake, *pools, *filter(None, [proposal.spanning])]
     return render(
         "site_slurm.conf.j2",
-        features=[(hostlist.fold(nodes), words) for nodes, words in proposal.features],
+        features=[(hostlist.fold_for_slurm(nodes), words) for nodes, words in proposal.features],
         partitions=[
-            {"name": p.name, "nodes": hostlist.fold(p.nodes), "like": p.like.name if p.like else "",
+            {"name": p.name, "nodes": hostlist.fold_for_slurm(p.nodes),
+             "like": p.like.name if p.like else "",
              **_written(p, shown, conf, default or ())._asdict()}
             for p in partitions if p.new
         ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slurm_het.core.syntax.hostlist import fold_for_slurm
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.records import parse_fields
 from tests.support.cluster import Cluster, own_sandbox
@@ -149,3 +150,13 @@ def test_slurm_takes_what_a_new_partition_has_of_the_old_one(
         assert "train-nvidia" in new
         for name in new:
             assert shown(name) == shown("gpu")
+
+
+def test_slurm_reads_the_host_lists_that_are_written_for_it(cluster: Cluster) -> None:
+    """22.05 reads none with something behind its last bracket: slurmctld would not start."""
+    names = [
+        *(f"gpu{n:02}-ib" for n in range(1, 12)), *(f"r{n}n3" for n in range(1, 4)),
+        *(f"r{n}c{m}n0" for n in range(1, 4) for m in range(3)), "nv1", "nv2", "2node", "3node",
+    ]  # fmt: skip
+    read = cluster.ok("scontrol", "show", "hostnames", fold_for_slurm(names))
+    assert sorted(read.split()) == sorted(names)

@@ -94,3 +94,22 @@ def _group_bound(lead: str, group: str, tail: str) -> int:
 def fold(names: Iterable[str]) -> str:
     """The shortest host list that names these hosts."""
     return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
+
+
+def fold_for_slurm(names: Iterable[str]) -> str:
+    """A host list of these hosts for files and commands that Slurm reads, of any version.
+
+    22.05 reads none with something behind its last bracket (`gpu[1-2]-ib`, `r[1-2]n3`), and
+    slurmctld does not start with such a line in slurm.conf (seen).
+    """
+    parts = _PART.findall(fold(names))
+    return ",".join(p if p.endswith("]") else _last_folded(p) for p in parts)
+
+
+def _last_folded(part: str) -> str:
+    """Hosts with a bracket in their last number alone, if they end with one."""
+    hosts = NodeSet(part, resolver=RESOLVER_NOGROUP)
+    if not part[-1].isdigit():
+        return ",".join(hosts)
+    hosts.fold_axis = (-1,)
+    return str(hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -60,6 +61,18 @@ def test_what_is_no_host_list_is_refused_fast(text: str) -> None:
 @given(st.lists(st.from_regex(r"[a-z]{1,4}[0-9]{0,3}", fullmatch=True), unique=True, max_size=30))
 def test_what_is_folded_is_expanded_again(names: list[str]) -> None:
     assert set(hostlist.expand(hostlist.fold(names))) == set(names)
+
+
+@given(
+    st.lists(
+        st.from_regex(r"[a-z]{1,2}[0-9]{1,2}([a-z][0-9]{1,2})?(-ib)?", fullmatch=True),
+        unique=True, max_size=30,
+    )
+)  # fmt: skip
+def test_in_what_is_folded_for_slurm_nothing_follows_the_last_bracket(names: list[str]) -> None:
+    folded = hostlist.fold_for_slurm(names)
+    assert set(hostlist.expand(folded)) == set(names)
+    assert not re.search(r"\][^,\[\]]+(,|$)", folded)
 
 
 @given(st.text(alphabet="nv12[]-,0a.(", max_size=24) | st.text(max_size=24))
