@@ -289,7 +289,7 @@ def _stands_for(partition: Partition, other: Partition) -> bool:
 def _rank(partition: Partition) -> tuple[object, ...]:
     """Who goes first there, who is preempted, and what else holds for all of its jobs."""
     p = partition
-    return p.tier, p.preempt_modes, p.grace_seconds, p.qos, p.exclusive, p.oversubscribe
+    return p.tier, p.preempt_modes, p.grace_seconds, p.qos, p.exclusive, p.oversubscribe, p.topology
 
 
 def _pools(

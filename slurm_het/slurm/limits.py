@@ -12,7 +12,9 @@ may have who is not listed yet, and a QOS's flags, only sacctmgr tells.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
@@ -59,8 +61,9 @@ class LimitReader:
 
     run: Callable[..., Awaitable[str]]
     qos: QosReader
+    clock: Callable[[], float] = time.monotonic
     _parents: dict[str, str] = field(default_factory=dict)
-    _last: tuple[float, SiteLimits] = (0.0, SiteLimits())
+    _last: tuple[float, SiteLimits] = (-math.inf, SiteLimits())
 
     async def read(
         self, snapshot: Snapshot, conf: Mapping[str, str], also: Iterable[Job] = ()
@@ -85,10 +88,10 @@ class LimitReader:
             if any(job.licenses for job in waiting):
                 text = await self.run("scontrol", "-o", "show", "licenses")
                 limits = replace(limits, licenses=parse_licenses(text))
-            self._last = snapshot.time, limits
+            self._last = self.clock(), limits
         except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
             read_at, last = self._last
-            limits = last if snapshot.time <= read_at + LASTS_SECONDS else limits
+            limits = last if self.clock() <= read_at + LASTS_SECONDS else limits
         return replace(limits, parents=self._parents) if holds else limits
 
     async def _of_accounts(

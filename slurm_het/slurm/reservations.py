@@ -45,7 +45,7 @@ def _record(f: Mapping[str, str], cores: Mapping[str, int]) -> ReservationRecord
         flags=_names(f.get("Flags")),
         users=_names(f.get("Users")),
         groups=_names(f.get("Groups")),
-        accounts=_names(f.get("Accounts")),
+        accounts=_names(f.get("Accounts", "").lower()),  # shown as typed; Slurm's are small
         qos=_names(f.get("QOS")),
         partitions=_names(f.get("AllowedPartitions")),
         licenses="" if f.get("Licenses", "") in _NONE else f["Licenses"],

@@ -379,6 +379,9 @@ REMARKS = {
     "pools of another tier": (
         all_pools(tier=5), "is not as the intake accel: PriorityTier is 5, there it is 1: jobs",
     ),
+    "pools of another network": (
+        all_pools(topology="nvl72"), "Topology is nvl72, there it is not set: jobs fare",
+    ),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),
         "partition train-nv: has AllowGroups=ml: no job of others is planned there",

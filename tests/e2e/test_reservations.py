@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -126,7 +127,8 @@ def test_a_flexible_one_lets_its_jobs_begin_before(cluster: Cluster, planned: bo
 
 
 def test_a_magnetic_one_draws_in_the_jobs_of_its_user(cluster: Cluster, planned: bool) -> None:
-    settings = ("StartTime=now", "Duration=60", "Nodes=nv2", "Users=daemon", "Flags=MAGNETIC")
+    uid = pwd.getpwnam("daemon").pw_uid  # Slurm shows him as he is written here
+    settings = ("StartTime=now", "Duration=60", "Nodes=nv2", f"Users={uid}", "Flags=MAGNETIC")
     with reservation(cluster, "magnet", *settings):
         # Not root's: from 24.11 on root may use every reservation, and so they all draw it in.
         others = [ask(cluster, 8, 10, seconds=30, user="nobody") for _ in range(2)]

@@ -104,6 +104,7 @@ DEBUG = Partition("debug", nodes="a1,a2", max_minutes=30, tier=10)
         Partition("old", nodes="a1,a2", state="INACTIVE"),
         Partition("own-qos", nodes="a1,a2", qos="few"),
         Partition("whole", nodes="a1,a2", exclusive=True),
+        Partition("blocks", nodes="a1,a2", topology="nvl72"),
         Partition("there", nodes="a1,a2", alloc_nodes=frozenset({"login1"})),
     ],
     ids=lambda p: p.name,

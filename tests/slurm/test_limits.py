@@ -176,11 +176,15 @@ def test_limits_that_are_hidden_from_us_are_left_to_slurm() -> None:
 
 
 def test_while_slurmctld_is_busy_the_limits_of_the_last_minute_hold() -> None:
+    """By a clock that never goes back, as the snapshot's may."""
     slurm = FakeSlurm()
-    reader = LimitReader(slurm.run, QosReader(slurm.run))
+    now = 0.0
+    reader = LimitReader(slurm.run, QosReader(slurm.run), lambda: now)
 
     def found(seconds: float) -> SiteLimits:
-        shot = Snapshot(seconds, (WAITING,), (), (Partition("train-nv", qos="pool"),))
+        nonlocal now
+        now = seconds
+        shot = Snapshot(-seconds, (WAITING,), (), (Partition("train-nv", qos="pool"),))
         return asyncio.run(reader.read(shot, CONF))
 
     read = found(1000.0)

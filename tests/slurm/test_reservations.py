@@ -18,7 +18,7 @@ OLD = (
 NEW = (
     "ReservationName=course StartTime=1795874465 EndTime=1795875065 Duration=00:10:00 Nodes=nv2"
     " NodeCnt=1 CoreCnt=4 Features=(null) PartitionName=(null) Flags=DAILY TRES=cpu=4"
-    " AllowedPartitions=train-nv QOS=(null) Users=(null) Groups=staff Accounts=phys,chem"
+    " AllowedPartitions=train-nv QOS=(null) Users=(null) Groups=staff Accounts=Phys,CHEM"
     " Licenses=foo:2 State=ACTIVE BurstBuffer=(null) MaxStartDelay=(null)"
     " Comment=a StartTime=7 Flags=MAGNETIC ReservationName=x"
 )

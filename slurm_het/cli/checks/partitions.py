@@ -195,7 +195,7 @@ def narrow_pools(site: Installation) -> Iterator[Finding]:
 
 _SHARING = (
     ("Exclusive=NODE (OverSubscribe=EXCLUSIVE)", "exclusive"), ("OverSubscribe", "oversubscribe"),
-    ("PriorityTier", "tier"),
+    ("PriorityTier", "tier"), ("Topology", "topology"),
 )  # fmt: skip
 
 
@@ -222,7 +222,7 @@ def shared_otherwise(site: Installation) -> Iterator[Finding]:
 
 
 def _shown(value: object) -> str:
-    return {"True": "set", "False": "not set"}.get(str(value), str(value))
+    return {"True": "set", "False": "not set", "": "not set"}.get(str(value), str(value))
 
 
 def no_default_memory(site: Installation) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ job_test_lic_resv, the same on 22.05, 24.11 and 26.05.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -70,8 +71,12 @@ class Licences:
 
 
 def amounts(text: str) -> dict[str, int]:
-    """How many of each licence `a:2,b` says; none if there is a choice (`a|b`): that is Slurm's."""
+    """How many of each licence `a:2,b` says; none if there is a choice (`a|b`): that is Slurm's.
+
+    It takes `a;b` too, and from 24.11 on `a=2`, and shows them as they were written.
+    """
     if "|" in text:
         return {}
-    names = (word.strip().partition(":") for word in text.split(",") if word.strip())
+    words = re.split("[,;]", text.replace("=", ":"))
+    names = (word.strip().partition(":") for word in words if word.strip())
     return {name: int(count) if count.isdecimal() else 1 for name, _, count in names}

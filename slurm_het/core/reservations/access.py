@@ -14,11 +14,12 @@ def may_use(job: Job, record: ReservationRecord, parents: Parents) -> bool:
     """Whether it lets the job in.
 
     Where it names both users (or groups) and accounts, Slurm makes pairs of them: these users in
-    these accounts, and in none below. Else an account stands for those below it too.
+    these accounts, and in none below. Else an account stands for those below it too. Slurm shows
+    a user as the admin wrote him: by his name or his uid.
     """
     pairs = bool(_let_in(record.users | record.groups) and _let_in(record.accounts))
     return (
-        lets_in(record.users, {job.user})
+        lets_in(record.users, {job.user, str(job.uid)})
         and lets_in(record.groups, set(job.groups))
         and lets_in(record.accounts, line_of(job.account, NONE_ABOVE if pairs else parents))
         and lets_in(record.qos, {job.qos})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from slurm_het.slurm.api.wire import JobsAsked, ToldJobs
 PIPE_BYTES = 1 << 20
 """An answer on 10,000 jobs is 0.3 MiB. Each part of one that does not fit is waited for anew, for
 Python's lock, too, while other threads work."""
+KILLED_SECONDS = 2.0  # until one that was killed is gone
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)
 
 
@@ -94,7 +96,8 @@ class ApiProcess:
         except subprocess.TimeoutExpired:
             status = 0
         process.kill()
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs within the kernel
+            process.wait(KILLED_SECONDS)
         for pipe in (process.stdin, process.stdout):
             if pipe:
                 pipe.close()

@@ -323,6 +323,7 @@ def test_the_plan_gives_out_no_more_than_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("asks", "word"),
     [("matlab:2", ""), ("matlab:3", "Licenses"), ("abaqus,matlab:3", "Licenses"), ("matlab", ""),
+     ("matlab=3", "Licenses"), ("abaqus;matlab:3", "Licenses"),
      ("abaqus:9", ""), ("matlab:3|abaqus", ""), ("matlab:x", ""), (",", ""), ("", "")],
 )  # fmt: skip
 def test_licences_are_a_limit_of_all(asks: str, word: str) -> None:

@@ -179,6 +179,9 @@ def test_a_magnetic_one_draws_in_its_users_jobs_that_end_in_time() -> None:
         ({"users": {"eve"}}, False),
         ({"users": {"-ann"}}, False),
         ({"users": {"-eve"}}, True),
+        ({"users": {"1007"}}, True),
+        ({"users": {"-1007"}}, False),
+        ({"users": {"1008"}}, False),
         ({"accounts": {"phys"}}, True),
         ({"accounts": {"-phys"}}, False),
         ({"groups": {"staff"}}, True),
@@ -188,9 +191,8 @@ def test_a_magnetic_one_draws_in_its_users_jobs_that_end_in_time() -> None:
 )
 def test_whom_a_magnetic_one_draws_in(lists: dict[str, set[str]], drawn: bool) -> None:
     named: dict[str, Any] = {key: frozenset(names) for key, names in lists.items()}
-    at = shot(
-        record(flags="MAGNETIC", **named), jobs=(gated(1, account="phys", groups=("staff",)),)
-    )
+    job = gated(1, uid=1007, account="phys", groups=("staff",))
+    at = shot(record(flags="MAGNETIC", **named), jobs=(job,))
     (made,) = fill_task_pools(at, take_inventory(at, policy()), policy()).tasks
     assert made.magnets == (("maint",) if drawn else ())
 
