@@ -21,6 +21,7 @@ from slurm_het.core.reasons import (
     Reason,
     RefusesNodes,
     TooFewDevices,
+    TooLate,
     TooManyDevices,
     TooManyNodes,
     Unreadable,
@@ -62,6 +63,8 @@ def test_each_reason_has_a_code_of_its_own() -> None:
                                             " (BadConstraints)"),
         (RefusesNodes("BadConstraints", 2), "Slurm does not start it on the nodes chosen for it"
                                             " (BadConstraints, 2 times)"),
+        (PlacedBySlurm(TooLate()), "it cannot end before its --deadline any more, so Slurm cancels"
+                                   " it; plain Slurm places it"),
         (PlacedByNobody(NoAccelerator(), REFUSES[:1]), "it asks for no accelerator; plain Slurm may"
                                                       " place it in no pool (train-nv: MaxTime=60"
                                                       " min)"),

@@ -71,6 +71,17 @@ def test_options_that_need_nothing_from_the_plan(cluster: Cluster) -> None:
         assert "exclude" not in options[1] or record["NodeList"] == "h1"
 
 
+def test_who_cannot_keep_his_deadline_any_more_is_cancelled(cluster: Cluster) -> None:
+    """22.05 looks at no deadline in a DOWN partition, newer ones once a minute."""
+    cluster.clear()
+    options = "-N2", "--gres=gpu:a100:4", "-t1"
+    first = cluster.sbatch(*options, script=SCRIPT)
+    cluster.wait_started(first)
+    late = cluster.sbatch(*options, "--deadline=now+65seconds", script=SCRIPT)
+    cluster.wait_state(late, "DEADLINE", seconds=30)
+    cluster.ok("scancel", first)
+
+
 @pytest.mark.parametrize(("options", "tasks"), [
     (("--gres=gpu:1", "-N2", "-n5", "--ntasks-per-node=4"), 5),  # planned
     (("--gpus=2", "--ntasks-per-gpu=2"), 4),

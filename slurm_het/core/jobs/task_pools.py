@@ -15,7 +15,7 @@ from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.waits import Awaited, is_yet_to_begin
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
+from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason, TooLate
 from slurm_het.core.syntax.arrays import array_indexes, array_size
 
 AT_A_TIME = 1000
@@ -91,6 +91,8 @@ def fill_task_pools(
             out.classifications[job.label] = what
         if changed:
             out.changed.add(job.id)
+        if isinstance(outcome, Task) and _is_too_late(job, outcome, facts.now):
+            outcome = Handover(outcome.pools, TooLate())
         if isinstance(outcome, Handover):
             out.handovers[job.key] = outcome
             outcome = PlacedBySlurm(outcome.why)
@@ -137,6 +139,16 @@ def _is_released(job: Job, policy: Policy) -> bool:
         return False
     pinned = job.req_nodes and not job.admin_comment.startswith(HANDED_OVER)
     return bool(pinned) or mark_of_sent(job, "in line") is not None
+
+
+def _is_too_late(job: Job, task: Task, now: float) -> bool:
+    """Whether it would miss its deadline even if it started now. Slurm cancels it then where it
+    looks at it: on 22.05 not in a DOWN partition."""
+    if not job.deadline or task.minutes is None:
+        return False
+    limits = [task.limit_in(pool) for pool in task.pools]
+    least = min([task.minutes, *(minutes for minutes in limits if minutes is not None)])
+    return now + 60 * least > job.deadline
 
 
 def _allowed_tasks(job: Job, started: Counter[int]) -> int:

@@ -197,6 +197,16 @@ class RefusesNodes(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class TooLate(Reason):
+    """It cannot end before its --deadline any more: Slurm cancels such jobs as it looks at them."""
+
+    code = "too-late"
+
+    def __str__(self) -> str:
+        return "it cannot end before its --deadline any more, so Slurm cancels it"
+
+
+@dataclass(frozen=True, slots=True)
 class AsksForSeveral(Reason):
     """It asks for devices in several ways at once; `things` says which, as in "GRES names"."""
 

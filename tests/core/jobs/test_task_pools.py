@@ -10,6 +10,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.asked import Anew, adoption, updated
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import HANDED_OVER, encode_comment
@@ -48,6 +49,34 @@ def test_tasks_stand_in_slurms_order() -> None:
         gated(4, priority=5, array_job_id=4, array_tasks="1-2"),
     )
     assert [t.key for t in pools.tasks] == ["2", "1", "3", "4_1", "4_2"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "deadline", "late"),
+    [
+        (60, 0, 3600, False),
+        (60, 0, 3599, True),
+        (60, 10, 600, False),
+        (60, 10, 599, True),
+        (None, 0, 1, False),
+        (60, 0, 0, False),
+    ],
+    ids=["in time", "too late", "its least in time", "its least too late", "no limit", "none"],
+)
+def test_who_cannot_keep_his_deadline_any_more_takes_nobodys_place(
+    limit: int | None, least: int, deadline: int, late: bool
+) -> None:
+    """Slurm cancels him once it looks at him, which 22.05 does not do in a DOWN partition."""
+    sent = {"tres_per_node": "gpu:1", "user_name": "ann", "time_limit": str(limit or "")}
+    made = admit_message(sent | ({"time_min": str(least)} if least else {}), policy(), inventory())
+    assert isinstance(made, Admitted)
+    mark, now = made.fields["admin_comment"], 10_000
+    due = now + deadline if deadline else 0
+    job = gated(1, time_limit_minutes=limit, deadline=due, admin_comment=mark)
+    there = fill_task_pools(replace(snapshot(job), time=now), inventory(), policy())
+    assert ([task.key for task in there.tasks], list(there.handovers)) == (
+        ([], ["1"]) if late else (["1"], [])
+    )
 
 
 def test_tasks_are_divided_by_scenario() -> None:
