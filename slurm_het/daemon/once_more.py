@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 
 from slurm_het.core.cluster.inventory import devices_lost
-from slurm_het.core.jobs.task_pools import awaited_in
+from slurm_het.core.jobs.task_pools import awaited_in, is_gated
+from slurm_het.core.jobs.waits import Awaited, NotOver
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.syntax import hostlist
@@ -60,17 +61,21 @@ class OnceMore:
         self.due = prepared.snapshot.time + max(LOOK_LEAST, min(ages)) if ages else None
 
     def _see_who_is_awaited(self, prepared: Prepared) -> bool:
-        """Whether an awaited job is gone since the last look."""
-        jobs = [job for job in prepared.snapshot.jobs if not job.finished]
-        awaited = awaited_in(prepared.snapshot, prepared.policy)
+        """Whether an awaited job is gone since the last look, and somebody who depends on it may
+        start now: nobody else that he waits for is there."""
+        snapshot, policy = prepared.snapshot, prepared.policy
+        jobs = [job for job in snapshot.jobs if not job.finished]
+        awaited, there = awaited_in(snapshot, policy), NotOver.of(jobs)
         # Of an array that is waited for as a whole the last task counts.
-        here = {job.id for job in jobs}
-        here |= awaited.whole.intersection(job.array_job_id for job in jobs)
+        here = there.ids | (awaited.whole & there.arrays)
         gone = {
             id: job
             for id, job in self._awaited.items()
             if here.isdisjoint((id, job.array_job_id)) and job in awaited
         }
+        waiting = [j for j in jobs if j.dependency and is_gated(j, policy)] if gone else []
+        free = Awaited.by(job for job in waiting if not there.keep(job))
+        gone = {id: job for id, job in gone.items() if job in free}
         self._over = {id: known for id, known in self._over.items() if known[0] in awaited}
         self._over |= {id: (job, self.ticks()) for id, job in gone.items()}
         self._awaited = {job.id: job for job in jobs if job in awaited}

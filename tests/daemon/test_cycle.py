@@ -210,6 +210,40 @@ def test_slurm_is_made_to_look_after_an_end_that_a_gated_job_depends_on(
     assert bench.cycle.alarm is None
 
 
+@pytest.mark.parametrize(
+    ("depends", "looks"),
+    [
+        ("afterok:11(unfulfilled),afterok:12(unfulfilled)", [0, 1]),
+        ("afterok:9_*(unfulfilled)", [0, 1]),
+        ("singleton(unfulfilled)", [0, 1]),
+        ("afterok:11(unfulfilled)?afterok:12(unfulfilled)", [1, 2]),
+        ("afterok:9_1(unfulfilled),afterok:9_2(unfulfilled)", [1, 2]),
+        ("aftercorr:9_*(unfulfilled)", [1, 2]),
+        ("afterok:12(unfulfilled),afterany:5(unfulfilled)", [0, 1]),
+    ],
+)  # fmt: skip
+def test_slurm_is_not_made_to_look_while_others_are_there_that_a_job_depends_on(
+    tmp_path: Path, depends: str, looks: list[int]
+) -> None:
+    """Of a thousand that it waits for each end would cost slurmctld an update, and free nobody."""
+    held = marked(20, dependency=depends, name="train")
+    later = marked(21, name="train", dependency="afterok:20(unfulfilled)")
+    first, second = (
+        running(n, f"nv{n - 10}", "gpu:a100:1(IDX:0)", user=held.user, name="train")
+        for n in (11, 12)
+    )
+    first, second = replace(first, array_job_id=9), replace(second, array_job_id=9)
+    bench = Bench(tmp_path, first, second, held, later)
+    bench.run()
+    closed = []
+    for left in ((second,), ()):
+        bench.slurm.jobs = (*left, held, later)
+        bench.run()
+        closed.append(bench.slurm.closed)
+        assert (bench.cycle.alarm is None) == (not closed[-1])
+    assert closed == looks
+
+
 def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

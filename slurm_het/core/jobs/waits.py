@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from math import inf
+from typing import NamedTuple, Self
 
 from slurm_het.core.model import Job
 from slurm_het.core.reasons import Held, Reason, SlurmWaits
@@ -26,6 +27,7 @@ AT_ONCE_SECONDS = 2
 """From a submission until Slurm finds the job eligible, if it has no begin time."""
 
 _NAMED = re.compile(r":(\d+)(_\*)?")  # afterok:7(unfulfilled),afterany:8_*(unfulfilled)
+_ONE_DOES = re.compile(r"\?|aftercorr|after:|:\d+_\d")  # any end may be the one, by what is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,36 @@ class Awaited:
     def __contains__(self, job: Job) -> bool:
         named = job.id in self.ids or job.array_job_id in self.ids
         return named or (job.user, job.name) in self.names
+
+
+class NotOver(NamedTuple):
+    """Of the jobs that have not ended: their `ids`, those of their `arrays`, and by user and name
+    the lowest id of those that wait; 0 where one has started."""
+
+    ids: frozenset[int]
+    arrays: frozenset[int]
+    first: Mapping[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, jobs: Collection[Job]) -> Self:
+        """Of these, none of which has ended."""
+        first: dict[tuple[str, str], int] = {}
+        for job in jobs:
+            who, id = (job.user, job.name), job.id if job.state == "PENDING" else 0
+            first[who] = min(id, first.get(who, id))
+        ids, arrays = (job.id for job in jobs), (job.array_job_id for job in jobs)
+        return cls(frozenset(ids), frozenset(arrays), first)
+
+    def keep(self, dependent: Job) -> bool:
+        """Whether one of them surely keeps a job waiting that depends on all that it names."""
+        text = dependent.dependency
+        if _ONE_DOES.search(text):
+            return False
+        first = self.first.get((dependent.user, dependent.name), inf)
+        if "singleton" in text and first < dependent.id:
+            return True
+        named = _NAMED.findall(text)
+        return any(int(id) in (self.arrays if array else self.ids) for id, array in named)
 
 
 def slurm_waits(job: Job, now: float) -> Reason | None:
