@@ -17,7 +17,7 @@ from slurm_het.core.planner.slurms_line import in_line, line_fields
 from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields, spread_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
-from slurm_het.core.reservations.make_way import Eviction
+from slurm_het.core.reservations.victims import Eviction
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient

@@ -127,6 +127,34 @@ def test_slurm_preempts_whom_the_plan_says(cluster: Cluster) -> None:
     assert f"once Slurm has preempted {enough}" in cluster.tool("admin", "why", first)
 
 
+def limits_beside_one_above(cluster: Cluster) -> dict[str, str]:
+    """One of 8 devices waits for four hours for the only node that has not longer jobs on it; which
+    of three below it preempt others there, by their options: the time limits that they have."""
+    high = ("high", 8), ("high", 8), ("high", 4)
+    for (qos, devices), minutes in zip(high, (600, 600, 240), strict=True):
+        cluster.wait_state(submit(cluster, qos, devices, f"-t{minutes}"), "RUNNING")
+    cluster.wait_state(submit(cluster, "idle", 4, "-t900"), "RUNNING")
+    above = submit(cluster, "high", 8, "-t60")
+    below = {
+        options: submit(cluster, "high", 2, *options.split())
+        for options in ("-t600", "-t600 --time-min=10", "-t60")
+    }
+    cluster.wait_state(below["-t60"], "RUNNING", seconds=30)
+    time.sleep(4)
+    assert cluster.job(above)["JobState"] == "PENDING"
+    records = {options: cluster.job(key) for options, key in below.items()}
+    return {o: r["TimeLimit"] for o, r in records.items() if r["JobState"] == "RUNNING"}
+
+
+def test_who_preempts_delays_nobody_above_it(cluster: Cluster) -> None:
+    """Slurm's backfill lets it start that ends before, and gives one with --time-min less."""
+    with plain(cluster):
+        theirs = limits_beside_one_above(cluster)
+    ours = limits_beside_one_above(cluster)
+    assert theirs.keys() == ours.keys() == {"-t600 --time-min=10", "-t60"}
+    assert theirs["-t600 --time-min=10"] <= ours["-t600 --time-min=10"] <= "04:00:00"
+
+
 def test_who_was_preempted_starts_again_where_there_is_room(cluster: Cluster) -> None:
     """Slurm lets it begin two minutes later, and its node list would bind it to the same node."""
     fill(cluster, "idle")

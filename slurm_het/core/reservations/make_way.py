@@ -26,14 +26,16 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import take
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.cluster.preemptable import Rules, slurms_choice
-from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.model import Job, Node, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import PreemptsFirst, Reason, RoomIsMade
+from slurm_het.core.reasons import Reason
+from slurm_het.core.reservations.above import Above
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.in_vain import LEAST, seconds_of
-from slurm_het.core.reservations.reservation import Reservation, keep_free, placement_on
+from slurm_het.core.reservations.reservation import Reservation, placement_on
 from slurm_het.core.reservations.victims import (
     Cost,
+    Eviction,
     Victim,
     cost_of,
     least_cost,
@@ -44,39 +46,11 @@ from slurm_het.core.site_limits import Budget
 
 MOST = 64
 """So many tasks are given others' room in one cycle at most."""
-LOOK_SECONDS = 45.0
-"""Slurm ends a job whose grace time is over up to so much later (seen: 16 s; 22.05)."""
 SOUGHT_MOST = 128
 """For so many tasks it is looked in one cycle where they cost others least, those that can start
 among them: they take their room before one that preempts looks for its own."""
 NODES_MOST = 3000
 """And so many times it is looked whom Slurm would choose on a node. Each costs 0.3 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Eviction:
-    """A task that starts where `victims` (the keys of their jobs) are to make room for it.
-
-    There are none where those that are preempted already leave it enough.
-    They have `grace_seconds` to end; `lost` are the device-seconds that are thrown away.
-    """
-
-    task: Task
-    placement: Placement
-    victims: tuple[str, ...]
-    grace_seconds: int
-    lost: float
-
-    @property
-    def patience(self) -> float:
-        """For how many seconds more than others the task may wait where it is released to."""
-        return self.grace_seconds + LOOK_SECONDS if self.grace_seconds else 0.0
-
-    @property
-    def reason(self) -> Reason:
-        """Why the task waits until then."""
-        nodes = self.placement.nodes
-        return PreemptsFirst(len(self.victims), nodes) if self.victims else RoomIsMade(nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,29 +85,24 @@ def make_way(
     if not snapshot.preemption.by:
         return Way(tasks, room)
     seekers = (*tasks, *(pin.task for pin in pins))
-    going = _Going(snapshot, room, tuple(victims_of(snapshot, seekers, policy)), pins)
+    victims = tuple(victims_of(snapshot, seekers, policy))
+    going = _Going(snapshot, room, victims, pins, policy)
     if not going.victims:
         return Way(tasks, room)
     evictions: list[Eviction] = []
     rest: list[Task] = []
     waits: dict[str, Reason] = {}
-    in_vain: set[object] = set()
     for task, now in zip(tasks, going.closings.keep_off(tasks, room), strict=True):
-        if len(evictions) == MOST or len(in_vain) == LEAST or going.sought_enough:
+        if len(evictions) == MOST or going.sought_enough:
             rest.append(task)
-            continue
-        kind = now.request, going.kind(task)
-        if could_start(now, room):
+        elif could_start(now, room):
             going.before.append(now)
             rest.append(task)
-        elif kind in in_vain or not going.has_victims(task) or not going.within_limits(task):
-            rest.append(task)
-        elif (made := going.seat(now)) is None:
-            in_vain.add(kind)
-            rest.append(task)
-        else:
-            evictions += [replace(made, task=task)] if made.victims else []
+        elif made := going.seat(now):
+            evictions += [replace(made, task=going.limited(task, made))] if made.victims else []
             waits[task.key] = made.reason
+        else:
+            rest.append(task)
     new = [Pin(made.task, made.placement, 0.0) for made in evictions]
     left = room_beside(room, new) if new else room
     return Way(tuple(rest), left, tuple(evictions), waits, going.to_move(pins))
@@ -147,7 +116,8 @@ def why_pinned(
         return {}
     pins = tuple(pins)
     seekers = (pin.task for pin in pins)
-    going = _Going(snapshot, inventory, tuple(victims_of(snapshot, seekers, policy)), ())
+    victims = tuple(victims_of(snapshot, seekers, policy))
+    going = _Going(snapshot, inventory, victims, (), policy)
     found = ((pin.task.key, going.on_its_nodes(pin)) for pin in pins)
     return {key: made.reason for key, made in found if made and made.victims}
 
@@ -176,15 +146,17 @@ class _Going:
         snapshot: Snapshot,
         room: Inventory,
         victims: tuple[Victim, ...],
-        pins: Iterable[Pin],
+        pins: Sequence[Pin],
+        policy: Policy,
     ) -> None:
         self.rules, self.room = Rules.of(snapshot), room
         self.jobs = {job.id: job for job in snapshot.jobs}
         self.victims = victims
         self.nodes = dict(room.nodes)
-        self.reserved = [Reservation(p.task, p.placement, p.start) for p in pins if p.start]
         self.closings = Closings.of(snapshot, room)
+        self.above = Above(snapshot, room, pins, policy, self.closings.opens)
         self.before: list[Task] = []
+        self.in_vain: dict[object, float] = {}  # by what they ask: for so long, or longer
         self.spent: Counter[Budget] = Counter()
         self.gone: set[str] = set()
         self._by_node: dict[str, list[Victim]] = {}
@@ -195,6 +167,7 @@ class _Going:
         self._bounds: dict[object, dict[str, Cost | None]] = {}
         self._may: dict[object, frozenset[str]] = {}
         self._none: dict[tuple[str, str], int] = {}
+        self._there: dict[str, Job] = {}  # of those for whom nodes are kept, in their pools
         self._by_key = {victim.key: victim for victim in victims}
         leaving = {key for pin in pins for key in pin.preempts}
         self._leave([victim for victim in victims if victim.key in leaving])
@@ -202,7 +175,8 @@ class _Going:
     @property
     def sought_enough(self) -> bool:
         """Whether as much was sought as one cycle has time for."""
-        return self.sought >= SOUGHT_MOST or self.nodes_tried >= NODES_MOST
+        enough = self.sought >= SOUGHT_MOST or self.nodes_tried >= NODES_MOST
+        return enough or len(self.in_vain) >= LEAST
 
     def kind(self, task: Task) -> object:
         """The same for tasks that may preempt the same jobs."""
@@ -266,15 +240,23 @@ class _Going:
         return [name for name in names if name not in task.exc_nodes]
 
     def _kept_off(self, task: Task) -> Task:
-        """The task, kept off the nodes of reservations that go before it."""
-        job = self.jobs[task.job_id]
-        before = [
-            r
-            for r in self.reserved
-            if not (other := self.jobs.get(r.task.job_id))
-            or not self.rules.outranks(job, task.pools[0], other)
-        ]
-        return keep_free((task,), before, self.room, self.rules.now)[0]
+        """The task, kept off the nodes of those that go before it."""
+        return self.above.keep_off(task, self._before(task))
+
+    def _before(self, task: Task) -> list[Reservation]:
+        """The places of others that the task may not preempt there."""
+        job, pool = self.jobs[task.job_id], task.pools[0]
+        return [r for r in self.above.places() if not self._gives_way(r, job, pool)]
+
+    def _gives_way(self, made: Reservation, job: Job, pool: str) -> bool:
+        if made.task.key not in self._there and (other := self.jobs.get(made.task.job_id)):
+            self._there[made.task.key] = replace(other, partition=made.placement.partition)
+        there = self._there.get(made.task.key)
+        return there is not None and self.rules.outranks(job, pool, there)
+
+    def limited(self, task: Task, made: Eviction) -> Task:
+        """The task with the time limit that it gets there."""
+        return self.above.limited(task, made.placement, self._before(task))
 
     def _find(self, task: Task, pool: str, names: list[str]) -> _Found | None:
         """The cheapest nodes of a group, each as cheap as those before it leave it.
@@ -341,7 +323,21 @@ class _Going:
         return least_cost(there, name, missing)
 
     def seat(self, task: Task) -> Eviction | None:
-        """Find room for a task; those before it that can start have taken theirs first."""
+        """Find room for a task that has none; else it waits, and those after it delay it not."""
+        if not self.within_limits(task):
+            return None
+        kind, seconds = (task.request, self.kind(task)), seconds_of(task)
+        tried = kind in self.in_vain and seconds >= self.in_vain[kind]
+        if not tried and self.has_victims(task):
+            if found := self._seat(task):
+                return found
+            self.in_vain[kind] = 0.0 if self._kept_off(task) is task else seconds
+        may = frozenset[str]().union(*(self.may_preempt(task, pool) for pool in task.pools))
+        self.above.wait(task, (self._by_key[key] for key in sorted(may)))
+        return None
+
+    def _seat(self, task: Task) -> Eviction | None:
+        """The room that it finds; those before it that can start have taken theirs first."""
         for first in self.before:
             if self.sought_enough:
                 break
@@ -356,6 +352,7 @@ class _Going:
         return found
 
     def _give(self, made: Eviction) -> None:
+        self.above.take(Reservation(made.task, made.placement, self.rules.now))
         self._leave(self._by_key[key] for key in made.victims if key in self._by_key)
         where = zip(made.placement.nodes, made.placement.devices, made.task.slots, strict=True)
         for name, indexes, slot in where:

@@ -7,7 +7,6 @@ a task below them starts only where what it takes is theirs to spare.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -29,7 +28,7 @@ from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.in_vain import InVain, affordable, seconds_of
 from slurm_het.core.reservations.reservation import Reservation, turn_of
-from slurm_het.core.site_limits import UNLIMITED_MINUTES
+from slurm_het.core.reservations.time_min import longest_limit, may_shorten
 
 
 class _Alike(NamedTuple):
@@ -169,28 +168,14 @@ class Shield:
         Slurm's reservations closes to it: as Slurm's backfill does it. (Its main scheduler, which
         starts most of what is released, would give it all or nothing.)
         """
-        whole, least = task.limit_in(placement.partition), task.minutes
-        if least is None or not self.may_shorten(task, placement.partition):
-            return whole
-        until, now = self._until(task, placement), self.axis.now
-        most = min(UNLIMITED_MINUTES if whole is None else whole, (until - now) / 60)
-
-        def is_shut(minutes: int) -> bool:
-            there = replace(task, minutes=minutes)
-            return self.axis.opens(there, placement.nodes, now) != now
-
-        longer = range(least + 1, int(most) + 1)
-        if longer and is_shut(longer[-1]) and not is_shut(least):
-            longer = longer[: bisect_left(longer, True, key=is_shut)]
-        limit = longer[-1] if longer else least
-        return None if limit == UNLIMITED_MINUTES else limit
+        if not self.may_shorten(task, placement.partition):
+            return task.limit_in(placement.partition)
+        until = self._until(task, placement)
+        return longest_limit(task, placement, until, self.axis.now, self.axis.opens)
 
     def may_shorten(self, task: Task, pool: str) -> bool:
         """Whether a task is content there with less than its limit, and is to get it."""
-        if task.minutes is None or self._backfill.time_min_is_soft:
-            return False
-        whole = task.limit_in(pool)
-        return whole is None or whole > task.minutes
+        return may_shorten(task, pool, self._backfill)
 
     def _until(self, task: Task, placement: Placement) -> float:
         """Until when a task that starts there now delays nobody above it."""

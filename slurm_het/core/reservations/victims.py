@@ -1,4 +1,4 @@
-"""The running jobs that may be preempted: what each gives back, and what that throws away."""
+"""The running jobs that may be preempted: what each gives back, what that throws away, for whom."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import NamedTuple
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.occupancy import give_back
 from slurm_het.core.cluster.preemptable import Rules
-from slurm_het.core.model import Job, Node, Snapshot, Task
+from slurm_het.core.model import Job, Node, Placement, Snapshot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import PreemptsFirst, Reason, RoomIsMade
 from slurm_het.core.reservations.reservation import ComingFree, given_back
+
+LOOK_SECONDS = 45.0
+"""Slurm ends a job whose grace time is over up to so much later (seen: 16 s; 22.05)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,32 @@ class Victim:
     def key(self) -> str:
         """The key of the (first) job."""
         return self.jobs[0].key
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A task that starts where `victims` (the keys of their jobs) are to make room for it.
+
+    There are none where those that are preempted already leave it enough.
+    They have `grace_seconds` to end; `lost` are the device-seconds that are thrown away.
+    """
+
+    task: Task
+    placement: Placement
+    victims: tuple[str, ...]
+    grace_seconds: int
+    lost: float
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds more than others the task may wait where it is released to."""
+        return self.grace_seconds + LOOK_SECONDS if self.grace_seconds else 0.0
+
+    @property
+    def reason(self) -> Reason:
+        """Why the task waits until then."""
+        nodes = self.placement.nodes
+        return PreemptsFirst(len(self.victims), nodes) if self.victims else RoomIsMade(nodes)
 
 
 def victims_of(snapshot: Snapshot, seekers: Iterable[Task], policy: Policy) -> Iterator[Victim]:

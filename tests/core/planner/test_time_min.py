@@ -16,6 +16,7 @@ from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, p
 from slurm_het.core.planner.switch import out_of_the_gate
 from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.policy import Limits
+from slurm_het.core.preemption import Preemption, QosPreemption
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.starts import waiting_starts
 from slurm_het.core.worth.forecast import Forecast
@@ -132,6 +133,31 @@ def test_who_waits_is_told_when_it_ends_by_that_limit() -> None:
     assert starts == {"7": NOW + HOUR, "9": NOW + 2 * HOUR}
     alone = look(hetd(), FULL_NV2, asks(8, 4, 120, 10), asks(9, 8, 60))
     assert waiting_starts(alone, decide(alone, Forecast(), greedy)) == {"9": NOW + 2 * HOUR}
+
+
+PREEMPTION = Preemption(
+    by="qos",
+    modes=frozenset({"REQUEUE"}),
+    qos={"high": QosPreemption(preempts=frozenset({"idle"}))},
+)
+
+
+@pytest.mark.parametrize(
+    ("above", "least", "soft", "sent"),
+    [(True, 10, False, "60"), (True, 60, False, "60"), (False, 10, False, ""),
+     (True, 10, True, ""), (True, 90, False, None)],
+)  # fmt: skip
+def test_who_preempts_gets_the_time_until_the_first_above_starts(
+    above: bool, least: int, soft: bool, sent: str | None
+) -> None:
+    """Job 3 makes room for job 8, whom Slurm would start with all of its limit."""
+    low = running(3, "nv1", "gpu:a100:4(IDX:4-7)", qos="idle", partition="train-nv", cpus=4)
+    jobs = *HALF_AN_HOUR, low, *[asks(7, 8, 60, qos="high")] * above
+    job = asks(8, 4, 600, least, qos="high")
+    taken = {"preemption": PREEMPTION, "backfill": Backfill(time_min_is_soft=soft)}
+    ready = look(hetd(), *jobs, job, **taken)
+    made = [release_fields(e.placement, job, "", e.task.time_limits) for e in ready.way.evictions]
+    assert [fields.get("TimeLimit", "") for fields in made] == ([] if sent is None else [sent])
 
 
 def test_it_gets_all_of_its_time_where_another_node_has_that() -> None:

@@ -87,6 +87,49 @@ def test_nobody_is_preempted_for_what_a_limit_holds_back() -> None:
     assert [t.key for t in made.tasks] == ["901"]
 
 
+@pytest.mark.parametrize(
+    ("above", "minutes", "starts"),
+    [
+        ({}, 60, True),
+        ({}, 61, False),
+        ({}, None, False),
+        ({"slots": (Slot(4, 4, 512),) * 2}, 61, False),
+        ({"job_id": 800}, 61, True),
+        ({"job_id": 800}, None, False),
+        ({"priority": 1}, 61, True),
+        ({"priority": 1}, None, True),
+        ({"slots": (Slot(8, 99, 512),)}, 61, True),
+    ],
+    ids=[
+        "in time", "too long", "for ever", "two nodes", "before an end it waits for", "after that",
+        "it is below", "below one without a limit", "it never starts",
+    ],
+)  # fmt: skip
+def test_who_preempts_delays_nobody_above_that_waits(
+    above: dict[str, Any], minutes: int | None, starts: bool
+) -> None:
+    """In an hour all of nv1 is free for the first, who may then preempt as well."""
+    there = busy(1, "nv1", "0-3", qos="high", end_time=13_600), busy(2, "nv1", "4-7")
+    at = site(
+        *there,
+        busy(3, "nv2", "0-3", qos="high", end_time=0),
+        busy(4, "nv2", "4-7", qos="high", end_time=13_600),
+    )
+    at = replace(at, jobs=(*at.jobs, gated(800, qos="normal")))
+    first = replace(seeker(900), **({"priority": 10} | above))
+    small = Slot(4, 4, 512)
+    made = way(at, first, seeker(901, (small,), priority=5, minutes=minutes))
+    assert chosen(made) == ([("901", ("nv1",), ("2",))] if starts else [])
+
+
+def test_who_is_too_long_keeps_no_shorter_one_from_preempting() -> None:
+    there = busy(1, "nv1", "0-3", qos="high", end_time=13_600), busy(2, "nv1", "4-7")
+    at = site(*there, busy(3, "nv2", qos="high"))
+    small = (Slot(4, 4, 512),)
+    others = (seeker(901 + n, small, priority=9 - n, minutes=m) for n, m in enumerate((600, 30)))
+    assert chosen(way(at, seeker(900, priority=10), *others)) == [("902", ("nv1",), ("2",))]
+
+
 def test_two_nodes_of_one_job_cost_it_once() -> None:
     both = replace(busy(1, "nv[1-2]"), gres_detail=("gpu:a100:8(IDX:0-7)",) * 2)
     made = way(site(both), seeker(slots=(WHOLE, WHOLE)))
