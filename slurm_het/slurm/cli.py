@@ -10,7 +10,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from slurm_het.children import end_child
+from slurm_het.children import cpu_seconds_of, end_child
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
@@ -49,6 +49,8 @@ from slurm_het.slurm.versions import (
 
 CONFIG_SECONDS = 60.0  # so long Slurm's version and configuration are taken to be as they were
 CHUNK = 1 << 20
+OWN_SHARE = 0.2  # of its time on the CPU: who waits for slurmctld takes next to nothing
+DEAR_JOBS = "not slurmctld is slow: look for large arrays with thousands of nodes in --exclude"
 NO_TOPOLOGY = b"slurm_load_topo error"  # scontrol ends with 0 all the same (22.05, 24.11, 26.05)
 FEDERATED = 1 << 26  # from here on a job's id has the number of its cluster in a federation
 
@@ -354,8 +356,11 @@ class CliSlurm:
                 self.answered = self.answered if aside else time.monotonic()
                 return await errors
         except TimeoutError as error:
-            if printed.has_begun:  # slurmctld has answered
-                raise TooSlowError(f"{path} was still printing after {seconds:g} s") from error
+            spent = cpu_seconds_of(process.pid)
+            at_work = path.endswith("squeue") and spent > seconds * OWN_SHARE
+            if printed.has_begun or at_work:  # slurmctld has answered
+                why = f"{path} was not done after {seconds:g} s, {spent:.1f} s of them on the CPU"
+                raise TooSlowError(why, DEAR_JOBS if at_work else "") from error
             # That slurmdbd does not answer is another matter.
             if not aside and not path.endswith("sacctmgr"):
                 self._silent_until = time.monotonic() + RETRY_SECONDS

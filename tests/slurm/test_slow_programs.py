@@ -65,3 +65,22 @@ def test_a_list_of_jobs_that_takes_too_long_is_not_asked_for_again(
 
     assert asyncio.run(read()) == [7, 7]
     assert (tmp_path / "asked").read_text().split() == ["list"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "advice"),
+    [
+        ("while :; do :; done", "on the CPU", "--exclude"),
+        ("exec sleep 20", "did not answer", "is slurmctld up"),
+    ],
+)
+def test_who_is_slow_is_told(tmp_path: Path, script: str, said: str, advice: str) -> None:
+    """squeue at work has slurmctld's answer; one that sleeps waits for it."""
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    slurm = CliSlurm(SlurmSettings(bin_dir=tmp_path, timeout_seconds=2.0))
+    with pytest.raises(SlurmError, match=said) as caught:
+        asyncio.run(slurm.ask("squeue", "--json"))
+    assert advice in (caught.value.hint or "")
+    assert ("slurmctld up" in str(caught.value.hint)) == ("sleep" in script)
