@@ -108,7 +108,7 @@ class Strays:
         """Take our pin off jobs that were moved to a pool where it can never be met, and what is
         ours off those that were moved out of our pools."""
         left, self._left = {**self._left, **observed.left}, {}
-        self._forget_who_passed(observed)
+        self._forget_who_left(observed)
         self._adopt_again(observed)
         here = [job for job in observed.snapshot.jobs if job.key in self.memory.passing]
         jobs = [job for job in observed.snapshot.jobs if job.partition in self.pools]
@@ -123,11 +123,13 @@ class Strays:
         )
         journal_outcomes(self.journal, now, outcomes, observed.snapshot)
 
-    def _forget_who_passed(self, observed: Observed) -> None:
+    def _forget_who_left(self, observed: Observed) -> None:
         """Those that are not in the intake any more, wherever they went."""
-        gated = {job.key for job in observed.snapshot.jobs if is_gated(job, self.policy)}
-        for key in self.memory.passing.keys() - gated:
+        gated = [job for job in observed.snapshot.jobs if is_gated(job, self.policy)]
+        for key in self.memory.passing.keys() - {job.key for job in gated}:
             del self.memory.passing[key]
+        for number in self._failed.keys() - {job.id for job in gated}:
+            del self._failed[number]
 
     async def _send_on(self, job: Job, fields: dict[str, str]) -> Outcome:
         """Out of the intake again; at a later look where slurmctld has no time."""

@@ -860,6 +860,21 @@ def test_who_could_not_be_adopted_is_looked_at_again_once_he_asks_for_something_
     assert mark.original["tres_per_node"] == "gpu:a100:2"
 
 
+def test_how_often_a_job_was_not_adopted_is_forgotten_once_it_is_gone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, stray := gated(1))
+    bench.slurm.refuse = {"1"}
+    bench.run()
+    bench.run()
+    bench.slurm.jobs = ()
+    bench.run()
+    bench.slurm.jobs = (stray,)
+    bench.run()
+    bench.run()
+    assert bench.cycle.memory.not_adopted == set(), "as often as at first"
+    bench.run()
+    assert bench.cycle.memory.not_adopted == {1}
+
+
 def test_nothing_is_remembered_of_jobs_that_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
