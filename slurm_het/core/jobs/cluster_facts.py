@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from slurm_het.core.capacity import UNKNOWN, Capacity
@@ -58,7 +58,12 @@ class ClusterFacts:
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
-        """The facts of a snapshot."""
+        """The facts of a snapshot: gathered once for all that ask beside the same inventory."""
+        gather = partial(cls._gather, snapshot, inventory, policy)
+        return snapshot.once("facts", gather, (inventory, policy))
+
+    @classmethod
+    def _gather(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
         partitions = {p.name: p for p in snapshot.partitions}
         rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
         rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
