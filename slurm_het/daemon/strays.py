@@ -206,8 +206,6 @@ class Strays:
         They are planned from the next snapshot on.
         """
         strays = [job for job in prepared.snapshot.jobs if job.id in prepared.strays]
-        for id in self._failed.keys() - prepared.strays:
-            del self._failed[id]  # it is gone, or was changed
         if not strays:
             return
         facts = ClusterFacts.of(prepared.snapshot, prepared.inventory, self.policy)
