@@ -14,7 +14,7 @@ from slurm_het.core.jobs.admission import fitting
 from slurm_het.core.jobs.constraint_of_ours import Fit, features_for
 from slurm_het.core.jobs.mark import MARK, Mark, decode_comment, encode_mark, in_place, says_there
 from slurm_het.core.jobs.pools import UNKNOWN_SUITS, Suits, own_first, whats_there
-from slurm_het.core.jobs.request import changed_since, from_marked, users_features
+from slurm_het.core.jobs.request import all_that_decides, changed_since, from_marked, users_features
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError
@@ -59,7 +59,7 @@ class Outdated:
         older.sort(key=attrgetter("priority"), reverse=True)
         found, left = list[Job](), MOST_LOOKED_AT
         for job in older:
-            like = job.admin_comment, job.features, job.nodes_min, job.nodes_max
+            like = all_that_decides(job)
             outdated = before.get(like, self._known.get(like))
             if outdated is None and left and len(found) < most:
                 outdated, left = _outdated(job, inventory, policy, suits_of), left - 1

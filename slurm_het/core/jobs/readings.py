@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
-from operator import attrgetter
+from dataclasses import replace
 
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Reading, read_job
+from slurm_het.core.jobs.request import all_that_decides
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Task
-
-OWN = frozenset({
-    "id", "name", "priority", "array_job_id", "array_task_id", "array_tasks", "submit_time",
-    "eligible_time", "start_time", "end_time"})  # fmt: skip
-"""What does not decide over how a waiting job is read that the hook has prepared, and is not held.
-
-Its name counts where nothing is written into it: then it is classified by that, too.
-"""
-_decides = attrgetter(*(field.name for field in fields(Job) if field.name not in OWN))
 
 
 def likeness(job: Job, now: float) -> tuple[object, ...] | None:
     """The same for jobs that are read alike; None for one that is read by itself."""
     by_itself = MARK not in job.admin_comment or not job.priority or is_yet_to_begin(job, now)
-    return None if by_itself else _decides(job)
+    return None if by_itself else all_that_decides(job)
 
 
 def as_its_own(task: Task, job: Job) -> Task:

@@ -67,6 +67,10 @@ def updated(job: Job, fields: dict[str, str]) -> Job:
     return replace(job, admin_comment=fields["AdminComment"], features=features)
 
 
+def other_amd(node: NodeRecord) -> NodeRecord:
+    return replace(node, features=node.features | {"x"}) if "amd1" in node.name else node
+
+
 def found(jobs: list[Job], there: Inventory, most: int = 50) -> list[Job]:
     return Outdated().first(jobs, there, policy(), most)
 
@@ -159,10 +163,6 @@ def test_it_is_the_same_word_for_the_same_nodes_in_any_order() -> None:
 
 def test_who_was_given_the_pools_of_the_other_scenario_keeps_them() -> None:
     """None of its own can hold it; another vendor's nodes have changed."""
-
-    def other(node: NodeRecord) -> NodeRecord:
-        return replace(node, features=node.features | {"x"}) if "amd1" in node.name else node
-
     suits = Suits(lambda partition, _types: partition.startswith("train"))
     job = gated(1, tres_per_node="gpu:4")
     made = admit(from_record(job, f"{CUDA}vllm serve m\n"), policy(), inventory(), suits)
@@ -170,6 +170,20 @@ def test_who_was_given_the_pools_of_the_other_scenario_keeps_them() -> None:
     assert [pool.partition for pool in made.pools] == ["train-nv"]
     fields = made.fields
     job = replace(job, admin_comment=fields["admin_comment"], features=fields["features"])
-    there = after(other)
+    there = after(other_amd)
     assert Outdated().first([job], there, policy(), 50) == [job], "were that not known"
     assert Outdated().first([job], there, policy(), 50, lambda _: suits) == []
+
+
+def test_what_pools_can_do_for_one_is_not_said_of_another_that_asks_for_more() -> None:
+    """What the hook writes for both is the same, to the letter."""
+    small = admitted(1, tres_per_node="gpu:4")
+    large = replace(small, id=2, memory_per_node_mib=900_000)
+
+    def suits_of(job: Job) -> Suits:
+        return Suits(lambda pool, _: job == small or pool.startswith("infer"))
+
+    there = after(other_amd)
+    assert Outdated().first([small], there, policy(), 50, suits_of) == []
+    assert Outdated().first([large], there, policy(), 50, suits_of) == [large]
+    assert Outdated().first([small, large], there, policy(), 50, suits_of) == [large]
