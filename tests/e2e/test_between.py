@@ -214,9 +214,11 @@ def test_a_node_dies_that_a_job_is_pinned_ahead_to(cluster: Cluster) -> None:
 
 def test_another_admin_closes_the_pool(cluster: Cluster) -> None:
     before_release(cluster, "scontrol update PartitionName=train-nv State=DOWN")
-    key = cluster.sbatch("--gres=gpu:1", script=CUDA)
+    # No other pool has this type; without it the job would go to an inference pool meanwhile.
+    key = cluster.sbatch("--gres=gpu:a100:1", script=CUDA)
     cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key))
-    cluster.wait("it says why", lambda: "State=DOWN" in cluster.tool("admin", "why", key))
+    down = "State=DOWN"
+    cluster.wait("it says why", lambda: down in cluster.tool("admin", "why", key), job=key)
     cluster.ok("scontrol", "update", "PartitionName=train-nv", "State=UP")
     cluster.wait_started(key)
 
