@@ -4,6 +4,7 @@ dead, and where Slurm hides the jobs of others."""
 from __future__ import annotations
 
 import json
+import contextlib
 import os
 import signal
 import sys
@@ -95,7 +96,8 @@ def test_a_user_from_whom_jobs_are_hidden_reads_what_root_reads(cluster: Cluster
             assert waiting(cluster)[hers]["reason"] == root["reason"]
             assert waiting(cluster, user=ANN)[hers]["reason"].startswith("not known since ")
         finally:
-            os.kill(hetd, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # on a slow machine its watchdog came
+                os.kill(hetd, signal.SIGCONT)
     finally:
         cluster.clear()
         conf.write_text(before)
