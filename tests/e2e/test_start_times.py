@@ -3,8 +3,8 @@ dead, and where Slurm hides the jobs of others."""
 
 from __future__ import annotations
 
-import json
 import contextlib
+import json
 import os
 import signal
 import sys
