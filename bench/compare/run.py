@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -31,11 +32,14 @@ class Pair:
     boxes: Sequence[Sandbox]
     drivers: Sequence[Driver]
     pool: ThreadPoolExecutor
+    look: Callable[[], None]
+    """Raises KeyboardInterrupt once a signal has told us to end."""
 
     def run(self, say: Callable[[str], None]) -> tuple[Side, Side]:
         """Do the same in both at once; what each came to. Raises HetError if one fails."""
         those = zip(self.drivers, NAMES, strict=True)
-        plain, ours = results([self.pool.submit(driver.run, name, say) for driver, name in those])
+        begun = [self.pool.submit(driver.run, name, say) for driver, name in those]
+        plain, ours = results(begun, self.look)
         return plain, ours
 
 
@@ -44,8 +48,11 @@ def pair(
     scenario: Scenario, topology: Topology, base: Path, logs: Path | None = None
 ) -> Iterator[Pair]:
     """Boot two clusters in `base`, and end them. The daemons' logs and hetd's journal are copied
-    into `logs`, a directory that is not there yet. Raises HetError if one does not boot."""
-    with ExitStack() as stack:
+    into `logs`, a directory that is not there yet. Raises HetError if one does not boot.
+
+    Signals are put off meanwhile, so that a second one does not break off their end either.
+    """
+    with put_off() as look, ExitStack() as stack:
         for name in NAMES:
             box = Sandbox(base / name)
             stack.callback(box.down)
@@ -54,10 +61,12 @@ def pair(
         pool = stack.enter_context(ThreadPoolExecutor(2))
         stop = threading.Event()
         stack.callback(stop.set)  # before the pool is waited for
-        boxes = results([
-            pool.submit(boot, base / name, scenario, topology, het=name == OURS) for name in NAMES
-        ])  # fmt: skip
-        yield Pair(boxes, [Driver(box, scenario, topology, stop) for box in boxes], pool)
+        booting = [
+            pool.submit(boot, base / name, scenario, topology, stop, het=name == OURS)
+            for name in NAMES
+        ]
+        boxes = results(booting, look)
+        yield Pair(boxes, [Driver(box, scenario, topology, stop) for box in boxes], pool, look)
 
 
 def compare(
@@ -78,18 +87,43 @@ def compare(
     return Comparison(scenario, plain, ours)
 
 
-def results(futures: Sequence[Future[T]]) -> list[T]:
+def results(futures: Sequence[Future[T]], look: Callable[[], None]) -> list[T]:
     """What each came to, in order; raises what the first that fails raises, at once.
 
-    It looks up each second: a signal that comes while a thread starts a program may go to that
-    thread, and Python's handler runs in the main one, which sleeps.
+    `look` is called each second; what it raises ends the wait.
     """
     waiting = set(futures)
     while waiting:
         done, waiting = wait(waiting, LOOK_UP_SECONDS, return_when=FIRST_EXCEPTION)
+        look()
         for future in done:
             future.result()
     return [future.result() for future in futures]
+
+
+@contextmanager
+def put_off() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM only raise KeyboardInterrupt in what this gives, and at its end.
+
+    Raised wherever it comes, it may leave the lock of a future taken: then the thread that has the
+    future's result waits for the lock for ever, and we for the thread.
+    """
+    came: list[int] = []
+
+    def look() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield look
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        look()
 
 
 def _keep(box: Sandbox, where: Path) -> None:

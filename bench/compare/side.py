@@ -22,22 +22,30 @@ from slurm_het.slurm.topology import parse_topology
 
 RECORDS_SECONDS = 30.0
 """How long slurmctld's records may take to reach slurmdbd after the end."""
+STOPPED = "stopped before its time"
 
 _SPAN = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?(?::([1-9]\d{0,5}))?")
 
 
-def boot(directory: Path, scenario: Scenario, topology: Topology, *, het: bool) -> Sandbox:
-    """The scenario's cluster, with slurm-het or without.
+def boot(
+    directory: Path, scenario: Scenario, topology: Topology, stop: threading.Event, *, het: bool
+) -> Sandbox:
+    """The scenario's cluster, with slurm-het or without. Raises HetError, also soon after `stop`.
 
     Plain Slurm has the same slurm.conf less the hook: the intake is UP, and every job goes where
     its user sends it. slurm-het is as it is delivered, not as sandboxes have it for quick tests;
     but the hook waits longer, since a machine that is busy with two clusters stalls.
     """
     usual = {**AS_DELIVERED, "hook": {"deadline_ms": 2000}}
+
+    def go_on(_progress: str) -> None:
+        if stop.is_set():
+            raise HetError(STOPPED)
+
     return Sandbox.up(
         directory, topology, hetd=het, hook=het,
         accounting=topology.accounting or Accounting(enforce=()),
-        overrides=deep_merge(usual, scenario.het),
+        overrides=deep_merge(usual, scenario.het), say=go_on,
     )  # fmt: skip
 
 
@@ -78,7 +86,7 @@ class Driver:
 
     def _wait_until(self, when: float) -> None:
         if self.stop.wait(max(0.0, when - time.time())):
-            raise HetError("stopped before its time")
+            raise HetError(STOPPED)
 
     def _agenda(self) -> Iterator[tuple[float, Event | Submission]]:
         for event in self.scenario.events:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import yaml
 
 from bench.compare import report, scenario
 from bench.compare.records import JobSeen, Run, Side, Window, read_runs, started
+from bench.compare.run import put_off
 from bench.compare.scenario import Bounds, Scenario, Submission
 from bench.compare.side import array_of
 from bench.compare.verdict import Comparison
@@ -240,3 +244,75 @@ def test_the_report_says_what_is_known_not_to_hold() -> None:
     good = report.text(compared([seen("a", 0)], [seen("a", 0)], later_seconds=5))
     assert "none of 1 jobs fared worse" in good
     assert "all bounds hold" in good
+
+
+EACH_LINE = """
+import os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from bench.compare import run
+
+run.LOOK_UP_SECONDS = 0.01
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+lines = 0
+
+def trace(frame, event, _argument):
+    global lines
+    if event == "line":
+        lines += 1
+        if lines == wanted:
+            os.kill(os.getpid(), signal.SIGTERM)
+    return trace if "/concurrent/futures/" in frame.f_code.co_filename else None
+
+for wanted in range(1, 200):
+    lines, told, stop, pool = 0, False, threading.Event(), ThreadPoolExecutor(2)
+    try:
+        with run.put_off() as look:
+            futures = [pool.submit(stop.wait, 20) for _ in range(2)]
+            sys.settrace(trace)
+            run.results(futures, look)
+    except KeyboardInterrupt:
+        told = True
+    sys.settrace(None)
+    stop.set()
+    pool.shutdown(wait=False)
+    for thread in pool._threads:
+        thread.join(5)
+    if not told or any(thread.is_alive() for thread in pool._threads):
+        print("told to end at line", wanted, "of the wait:", told, pool._threads, flush=True)
+        os._exit(1)
+"""
+
+
+def test_a_signal_amid_the_wait_for_both_sides_leaves_no_lock_taken() -> None:
+    argv = [sys.executable, "-c", EACH_LINE]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_second_signal_does_not_break_off_the_end_of_the_sandboxes() -> None:
+    ended = []
+
+    def run() -> None:
+        with put_off() as look:
+            try:
+                signal.raise_signal(signal.SIGTERM)
+                look()
+            finally:
+                signal.raise_signal(signal.SIGINT)
+                ended.append("both")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert ended == ["both"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_counts_even_where_a_side_fails_at_that_moment() -> None:
+    def run() -> None:
+        with put_off():
+            signal.raise_signal(signal.SIGTERM)
+            raise HetError("a side has failed")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
