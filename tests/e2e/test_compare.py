@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,10 +69,27 @@ def test_a_scenario_holds(name: str) -> None:
     assert not seen.broken(), report.text(seen)
 
 
-def tool(*arguments: str, **options: object) -> subprocess.Popen[str]:
+@contextmanager
+def tool(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """The tool; if it runs still when the test is done, it is ended, and what it said is shown."""
     command = [sys.executable, "-m", "bench.compare", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload,no-any-return]
+    with subprocess.Popen(command, **(pipes | options)) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        said = process.communicate(timeout=PATIENCE / 2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said = process.communicate(timeout=PATIENCE / 2)
+    print(*said)
 
 
 def test_the_tool_tells_each_job_and_fails_by_a_broken_bound() -> None:
@@ -100,6 +119,7 @@ def test_the_tool_tells_each_job_and_fails_by_a_broken_bound() -> None:
     assert found["totals"]["plain"]["refused"] == 1
 
 
+@pytest.mark.timeout(4 * PATIENCE)
 def test_nothing_stays_when_the_tool_is_ended() -> None:
     with sandbox_dir() as base:
         mine = base / "mine.yaml"
