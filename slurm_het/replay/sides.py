@@ -130,6 +130,7 @@ def run_sides(
             if child.is_alive():
                 child.terminate()
             child.join(10)
+            child.kill()  # Python waits for it at its own end, without a bound
 
 
 def _gathered(
