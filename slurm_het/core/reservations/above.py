@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import inf
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
@@ -19,10 +18,9 @@ from slurm_het.core.reservations.reservation import (
     Reservation,
     coming_free,
     keep_free,
-    turn_of,
     with_pins,
 )
-from slurm_het.core.reservations.time_min import longest_limit, may_shorten
+from slurm_het.core.reservations.time_min import first_above, longest_limit, may_shorten
 from slurm_het.core.reservations.victims import Victim, without
 
 
@@ -81,13 +79,7 @@ class Above:
         pool = placement.partition
         if not may_shorten(task, pool, self._backfill):
             return task
-        there = frozenset(placement.nodes)
-        starts = (
-            one.start
-            for one in those
-            if turn_of(one.task) < turn_of(task) and not there.isdisjoint(one.placement.nodes)
-        )
-        until = min(starts, default=inf)
+        until = first_above(task, placement, those)
         limit = longest_limit(task, placement, until, self.now, self.opens)
         return task if limit == task.limit_in(pool) else task.limited(pool, limit)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from math import inf
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import (
@@ -28,7 +27,7 @@ from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.in_vain import InVain, affordable, seconds_of
 from slurm_het.core.reservations.reservation import Reservation, turn_of
-from slurm_het.core.reservations.time_min import longest_limit, may_shorten
+from slurm_het.core.reservations.time_min import first_above, longest_limit, may_shorten
 
 
 class _Alike(NamedTuple):
@@ -179,10 +178,9 @@ class Shield:
 
     def _until(self, task: Task, placement: Placement) -> float:
         """Until when a task that starts there now delays nobody above it."""
-        above = (made for made in self._made_of[1] if turn_of(made.task) < turn_of(task))
-        starts = [r.start for r in above if not {*r.placement.nodes}.isdisjoint(placement.nodes)]
         theirs = (name for name in placement.nodes if name in self._owners)
-        return min([*starts, *(self.axis.room_until(task, name) for name in theirs)], default=inf)
+        until = [self.axis.room_until(task, name) for name in theirs]
+        return min([first_above(task, placement, self._made_of[1]), *until])
 
     def _where_for_longer(self, task: Task) -> Task:
         """A task with --time-min, kept off the nodes where it would not get all of its limit, if

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from slurm_het.core.backfill import Backfill
 from slurm_het.core.model import Placement, Task
 from slurm_het.core.reservations.axis import Opens
+from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.site_limits import UNLIMITED_MINUTES
 
 
@@ -17,6 +20,15 @@ def may_shorten(task: Task, pool: str, backfill: Backfill) -> bool:
         return False
     whole = task.limit_in(pool)
     return whole is None or whole > task.minutes
+
+
+def first_above(task: Task, placement: Placement, places: Iterable[Reservation]) -> float:
+    """When the first of these starts that is above the task and needs one of its nodes; inf: none
+    does."""
+    above = (made for made in places if turn_of(made.task) < turn_of(task))
+    there = frozenset(placement.nodes)
+    starts = (made.start for made in above if not there.isdisjoint(made.placement.nodes))
+    return min(starts, default=inf)
 
 
 def longest_limit(
