@@ -65,17 +65,19 @@ class OnceMore:
         start now: nobody else that he waits for is there."""
         snapshot, policy = prepared.snapshot, prepared.policy
         jobs = [job for job in snapshot.jobs if not job.finished]
-        awaited, there = awaited_in(snapshot, policy), NotOver.of(jobs)
+        awaited = awaited_in(snapshot, policy)
         # Of an array that is waited for as a whole the last task counts.
-        here = there.ids | (awaited.whole & there.arrays)
+        here = {job.id for job in jobs}
+        here |= awaited.whole.intersection(job.array_job_id for job in jobs)
         gone = {
             id: job
             for id, job in self._awaited.items()
             if here.isdisjoint((id, job.array_job_id)) and job in awaited
         }
-        waiting = [j for j in jobs if j.dependency and is_gated(j, policy)] if gone else []
-        free = Awaited.by(job for job in waiting if not there.keep(job))
-        gone = {id: job for id, job in gone.items() if job in free}
+        if gone:
+            there = NotOver.of(jobs)
+            free = Awaited.by(j for j in jobs if is_gated(j, policy) and not there.keep(j))
+            gone = {id: job for id, job in gone.items() if job in free}
         self._over = {id: known for id, known in self._over.items() if known[0] in awaited}
         self._over |= {id: (job, self.ticks()) for id, job in gone.items()}
         self._awaited = {job.id: job for job in jobs if job in awaited}

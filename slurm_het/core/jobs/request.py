@@ -27,14 +27,14 @@ from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import Script, read_script
 from slurm_het.errors import GresError
 
-OWN = frozenset({
+_OWN = frozenset({
     "id", "name", "priority", "array_job_id", "array_task_id", "array_tasks", "submit_time",
     "eligible_time", "start_time", "end_time"})  # fmt: skip
 """What does not decide over how a waiting job is read that the hook has prepared, and is not held.
 
 Its name counts where nothing is written into it: then it is classified by that, too.
 """
-all_that_decides = attrgetter(*(field.name for field in fields(Job) if field.name not in OWN))
+all_that_decides = attrgetter(*(field.name for field in fields(Job) if field.name not in _OWN))
 """The same for jobs that are alike in all else."""
 TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
 """Slurm's names of the fields that ask for GRES, in the order of GresRequests."""
