@@ -1,11 +1,10 @@
-"""How a child of asyncio is killed, so that asyncio still learns how it ended; its CPU time."""
+"""How a child of asyncio is killed, so that asyncio still learns how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 KILL_SECONDS = 1.0
 
@@ -38,13 +37,3 @@ async def end_child(process: asyncio.subprocess.Process) -> None:
         pass
     finally:  # also amid the end of hetd
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
-
-
-def cpu_seconds_of(pid: int) -> float:
-    """The CPU time that a process has taken, without what it has started; 0.0 if it has ended."""
-    try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return 0.0
-    user, system = told.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

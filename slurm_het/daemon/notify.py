@@ -13,6 +13,7 @@ from pathlib import Path
 from slurm_het.daemon.health import MAX_BACKOFF
 from slurm_het.errors import lacks
 from slurm_het.opener import OPENS, opens
+from slurm_het.proc_stat import stat_of
 from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.watcher")
@@ -95,11 +96,8 @@ def _stopped() -> str:
     """Whether our own supervisor is stopped: what it is sent finds room for many minutes yet."""
     if OPENS not in os.environ:
         return ""
-    try:
-        text = Path(f"/proc/{os.getppid()}/stat").read_text(errors="replace")
-    except OSError:
-        return ""
-    return "it is stopped" if text.rpartition(")")[2].split()[0] in {"T", "t"} else ""
+    supervisor = stat_of(os.getppid())
+    return "it is stopped" if supervisor and supervisor.stopped else ""
 
 
 async def tell_watchdog(

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slurm_het.proc_stat import stat_of
+
 MARK = "SLURM_HET_SANDBOX"
 """Environment variable that every daemon of a sandbox, and what they start, carries."""
 ASK_SECONDS = 1.0
@@ -46,12 +48,8 @@ class Process:
 
 def start_time(pid: int) -> int:
     """When the process started, in ticks since boot; 0 if it is gone or a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    state, *fields = stat.rpartition(")")[2].split()
-    return 0 if state in ("Z", "X") else int(fields[18])
+    stat = stat_of(pid)
+    return 0 if stat is None or stat.ended else stat.start
 
 
 def read_recorded(directory: Path) -> list[Process]:
@@ -160,7 +158,8 @@ def _ancestors() -> set[int]:
     pid, found = os.getpid(), set[int]()
     while pid > 0:
         found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        stat = stat_of(pid)
+        pid = stat.parent if stat else 0
     return found
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.job_reader import Given
+from slurm_het.slurm.programs import Given
 
 log = logging.getLogger("slurm_het.controllers")
 

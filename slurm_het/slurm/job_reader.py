@@ -9,9 +9,9 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
@@ -31,6 +31,7 @@ from slurm_het.slurm.lines import (
     squeue_format,
     told_of,
 )
+from slurm_het.slurm.programs import Given, Run
 from slurm_het.slurm.shared_records import Shared, known_of, shared
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import SlurmVersion
@@ -46,8 +47,6 @@ TRIES = 3  # lists in one reading, until a list and the records are of one momen
 MOST_TASKS = 50_000
 """Array tasks without a record of their own beyond which a line for each costs more than the
 records of all jobs."""
-MAX_ANSWER = 1 << 30
-"""Bytes of an answer: squeue --json is about 4 KB a job (22.05)."""
 FIRST_LIST = 24 << 20
 """Bytes of a list while it is not known how many jobs there are: an array of a million tasks may
 have a line for each."""
@@ -65,33 +64,6 @@ CUT_OFF = f"ended by signal {int(signal.SIGPIPE)}"
 """squeue ends so, silently, where slurmctld is short of time and closes the connection (22.05)."""
 NO_TIME = f"ended by signal {int(signal.SIGXCPU)}"
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a program is given beside its arguments; whether it may say that it failed, as scontrol
-    does once one of the commands on its stdin has; how many bytes it may print at the most, and how
-    many seconds of CPU time it may take, if that is bounded; what is said of it if it fails, where
-    its arguments do not say it; whether it is `aside`: that it ends, or not, tells nobody whether
-    Slurm answers; and what is called when it begins to print."""
-
-    env: Mapping[str, str] = field(default_factory=dict)
-    stdin: bytes = b""
-    may_fail: bool = False
-    most: int = MAX_ANSWER
-    cpu_seconds: int = 0
-    called: str = ""
-    aside: bool = False
-    begun: Callable[[], None] | None = None
-
-
-NOTHING = Given()
-
-
-class Run(Protocol):
-    """Runs one of Slurm's programs; raises SlurmError if it fails."""
-
-    async def __call__(self, program: str, *arguments: str, given: Given = NOTHING) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

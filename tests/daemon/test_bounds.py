@@ -24,7 +24,7 @@ from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.errors import HetError, TooMuchError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.job_reader import Given
+from slurm_het.slurm.programs import Given
 from tests.support.sockets import ANSWER_SECONDS, exchange, serving
 
 MOST = 1 << 20
@@ -80,5 +80,5 @@ def test_a_program_that_prints_without_end_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "squeue").chmod(0o755)
     slurm = CliSlurm(SlurmSettings(bin_dir=tmp_path, timeout_seconds=20.0))
     with pytest.raises(TooMuchError, match=f"printed more than {MOST} bytes"):
-        asyncio.run(slurm._run_bytes("squeue", given=Given(most=MOST)))  # noqa: SLF001
+        asyncio.run(slurm.programs.run("squeue", given=Given(most=MOST)))
     assert Given().most == 1 << 30

@@ -17,8 +17,9 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.api.source import ApiSource, Kind, RecordsWanted
 from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.job_reader import NOTHING, Given, JobReader
+from slurm_het.slurm.job_reader import JobReader
 from slurm_het.slurm.lines import FIELDS, OWN, Line, Marks, parse_lines
+from slurm_het.slurm.programs import NOTHING, Given
 from tests.slurm.test_pyslurm import FIELD, MARKS, MORE, READING, RECORDED, listed
 
 TOLD = msgspec.convert(RECORDED["told"], list[ToldJob])
@@ -184,4 +185,4 @@ def test_a_program_says_when_it_begins_to_print(tmp_path: Path) -> None:
     program.chmod(0o755)
     slurm = CliSlurm(SlurmSettings(bin_dir=tmp_path, timeout_seconds=20))
     given = Given(begun=told.touch)
-    assert asyncio.run(slurm._run_bytes("squeue", given=given)) == b"first\n"  # noqa: SLF001
+    assert asyncio.run(slurm.programs.run("squeue", given=given)) == b"first\n"

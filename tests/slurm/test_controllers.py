@@ -13,7 +13,7 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm import controllers
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.controllers import Controllers, Pinged, pinged, reordered
-from slurm_het.slurm.job_reader import Given
+from slurm_het.slurm.programs import Given
 
 SITE = "ClusterName=c\nSlurmctldHost=ctl1(10.0.0.1)\n slurmctldhost = ctl2(10.0.0.2) # backup\n"
 DEAD = [Pinged("ctl1", up=False), Pinged("ctl2", up=True)]

@@ -23,9 +23,10 @@ from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
 from slurm_het.slurm.api.source import TRIES, ApiSource, RecordsTold
 from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
-from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
+from slurm_het.slurm.job_reader import JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.lines import Marks, NotUnderstoodError, following, parse_lines, rest_of
+from slurm_het.slurm.programs import NOTHING, Given
 from slurm_het.slurm.versions import parse_version
 from tests.slurm import test_reading as reading_tests
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
+from slurm_het.slurm.job_reader import JobReader, RecordParser
 from slurm_het.slurm.known_jobs import READ_AGAIN_MOST, READ_AGAIN_SECONDS, KnownJobs
 from slurm_het.slurm.lines import (
     FIELDS,
@@ -33,6 +33,7 @@ from slurm_het.slurm.lines import (
     rest_of,
     squeue_format,
 )
+from slurm_het.slurm.programs import NOTHING, Given
 from slurm_het.slurm.shared_records import Shared, packed, unpacked
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import parse_version
