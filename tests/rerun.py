@@ -8,6 +8,7 @@ STEM.flaky. The last line has the counts of both tries together, as pytest write
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -22,6 +23,9 @@ import pytest
 
 MOST = 10
 """More failures than this in one run are no race."""
+
+END_SECONDS = 120.0
+"""What the fixtures of tests that are ended have to take their sandboxes down."""
 
 # --- inside pytest: a plugin that writes down how each test ended ---
 
@@ -58,7 +62,9 @@ def run_tests(arguments: list[str], output: IO[str] | None = None) -> tuple[int,
             status = child.wait()
         except KeyboardInterrupt:
             child.terminate()
-            child.wait()  # its fixtures take their sandboxes down
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(END_SECONDS)  # its fixtures take their sandboxes down
+            child.kill()
             raise
         whole = status in (0, 1) and found.exists()
         return status, json.loads(found.read_text()) if whole else {}

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import msgspec
 
-from slurm_het.children import kill_child
+from slurm_het.children import end_child
 from slurm_het.config import load_config
 from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
@@ -207,8 +207,7 @@ class HookChild:
             try:
                 await asyncio.wait_for(self._process.wait(), 2.0)
             except TimeoutError:
-                kill_child(self._process)
-                await self._process.wait()
+                await end_child(self._process)
 
     async def _listen(self, stdout: asyncio.StreamReader) -> None:
         while told := await stdout.read(4096):

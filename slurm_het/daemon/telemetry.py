@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from slurm_het.children import kill_child
+from slurm_het.children import end_child
 from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of, what_ails_node
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.overruns import Use
@@ -275,8 +275,7 @@ class Telemetry:
                 frame = await child.stdout.readexactly(length)
                 self.hear(msgspec.msgpack.decode(frame, type=News))
         finally:
-            kill_child(child)
-            await child.wait()
+            await end_child(child)
 
 
 def sources_of(settings: TelemetrySettings) -> Sources:

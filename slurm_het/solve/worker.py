@@ -6,6 +6,7 @@ Parent and worker exchange msgpack frames over the worker's stdin and stdout. In
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -40,6 +41,7 @@ IN_TIME = 0.92  # share of the time given to the solver: it overruns by a little
 
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)  # of the worker, or of what it sends
 
+KILLED_SECONDS = 1.0  # what a killed one is waited for: no plan is late for one that cannot end
 NICENESS = 10  # solving may wait; slurmctld and the hook's answers may not
 
 
@@ -264,7 +266,8 @@ class WorkerSolver:
         process, self._process, self._pipes, self._owing = self._process, None, None, False
         if process:
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a dead file server
+                process.wait(KILLED_SECONDS)
             for pipe in (process.stdin, process.stdout):
                 if pipe:
                     pipe.close()
